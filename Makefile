@@ -1,0 +1,50 @@
+# Two commands for a new machine: `make test`, then `make demo`. The rest is for those who work on kproto.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/ready
+
+EXAMPLES  ?= 1000
+MUTATIONS ?= 100000
+JOBS      ?= 2
+
+.PHONY: test demo check types lint coverage properties fuzz bench brokers docs clean
+
+$(READY): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@
+
+test: $(READY)  ## every test that needs no broker; creates .venv on first use
+	$(BIN)/python -m pytest -n $(JOBS) -m "not broker"
+
+demo: $(READY)  ## a recorded session, byte range by byte range
+	$(BIN)/python -m kproto.tools demo
+
+check: $(READY)  ## lint, types, import layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy packages tools
+	$(BIN)/python -m pytest -q tests/architecture
+
+coverage: $(READY)  ## 100 % of the branches of kproto.wire
+	$(BIN)/python -m coverage run -m pytest -q -m "not broker" tests/wire
+	$(BIN)/python -m coverage report
+
+properties: $(READY)  ## each property EXAMPLES times, as a table
+	$(BIN)/python tests/properties.py --examples $(EXAMPLES)
+
+fuzz: $(READY)  ## MUTATIONS damaged inputs for each message, and for record batches
+	$(BIN)/python tests/fuzz.py --mutations $(MUTATIONS)
+
+bench: $(READY)  ## ratios against other implementations, in one run
+	$(BIN)/python -m benchmarks
+
+brokers: $(READY)  ## against a real Apache Kafka; needs Java and Maven
+	KPROTO_REQUIRE_KAFKA=1 $(BIN)/python -m pytest -m "broker or java"
+
+docs: $(READY)  ## the pages that are generated from the declarations
+	$(BIN)/python -m kproto.wire.tables > docs/messages.md
+
+clean:
+	rm -rf $(VENV) .hypothesis .mypy_cache .pytest_cache .ruff_cache .coverage dist

@@ -1,0 +1,77 @@
+"""A whole request or response: header and body in one frame.
+
+Layer: wire. Picks the header's version; knows no connection: who asked what is the caller's to remember.
+Source: https://kafka.apache.org/protocol#protocol_messages
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+from kproto.wire.errors import DecodeError, TrailingBytes, WireError
+from kproto.wire.frame import frame
+from kproto.wire.header import RequestHeader, ResponseHeader, request_header_version, response_header_version
+from kproto.wire.messages import REQUESTS
+from kproto.wire.schema import Message, Request, Response
+
+__all__ = ["decode_request", "decode_response", "encode_request", "encode_response"]
+
+R = TypeVar("R", bound=Response)
+
+
+def encode_request(request: Request, version: int, *, correlation_id: int, client_id: str | None) -> bytes:
+    """The frame of a request, with its length. Raises EncodeError; WireError for a request class without an API key."""
+    if request.api_key is None:
+        raise WireError(f"{type(request).__name__} has no API key")
+    header = RequestHeader(
+        request_api_key=request.api_key,
+        request_api_version=version,
+        correlation_id=correlation_id,
+        client_id=client_id,
+    )
+    return frame(header.encode(request_header_version(type(request), version)) + request.encode(version))
+
+
+def decode_request(payload: bytes, requests: Mapping[int, type[Request]] = REQUESTS) -> tuple[RequestHeader, Request]:
+    """The header and body of a frame without its length; its version is `header.request_api_version`.
+
+    requests: API key -> class; the declared ones unless given. Raises DecodeError, also for an API key that is not in
+    `requests` and for a version that its class lacks.
+    """
+    header, _ = RequestHeader.decode_prefix(payload, 0)
+    key, version = header.request_api_key, header.request_api_version
+    cls = requests.get(key)
+    if cls is None:
+        raise DecodeError("RequestHeader request_api_key", 0, "a declared API", str(key))
+    if version not in cls.versions:
+        expected = f"{cls.__name__} {cls.versions.start} to {cls.versions.stop - 1}"
+        raise DecodeError("RequestHeader request_api_version", 2, expected, f"version {version}")
+    header, behind = RequestHeader.decode_prefix(payload, request_header_version(cls, version))
+    return header, _whole(cls, payload, version, behind)
+
+
+def encode_response(response: Response, version: int, *, correlation_id: int) -> bytes:
+    """The frame of a response, with its length. Raises EncodeError."""
+    header = ResponseHeader(correlation_id=correlation_id)
+    return frame(header.encode(response_header_version(type(response), version)) + response.encode(version))
+
+
+def decode_response(payload: bytes, cls: type[R], version: int) -> tuple[ResponseHeader, R]:
+    """The header and body of a frame without its length; the caller knows from the correlation id what was asked.
+
+    Raises DecodeError; WireError for a version that `cls` lacks.
+    """
+    cls.check_version(version)
+    header, behind = ResponseHeader.decode_prefix(payload, response_header_version(cls, version))
+    return header, _whole(cls, payload, version, behind)
+
+
+M = TypeVar("M", bound=Message)
+
+
+def _whole(cls: type[M], payload: bytes, version: int, offset: int) -> M:
+    message, behind = cls.decode_prefix(payload, version, offset)
+    if behind != len(payload):
+        raise TrailingBytes(f"{cls.__name__} v{version}", behind, "the end", f"{len(payload) - behind} more bytes")
+    return message
