@@ -1,0 +1,38 @@
+"""Record batches: built by appending, read by iterating.
+
+Layer: wire. `schema.py` declares the format; `builder.py` and `reader.py`, proven equal to it, are what serves.
+"""
+
+from kproto.wire.records.builder import RecordBatchBuilder, restamp
+from kproto.wire.records.legacy import LegacyBatch
+from kproto.wire.records.model import (
+    NO_SEQUENCE,
+    NO_TIMESTAMP,
+    RECORD_BATCH_OVERHEAD,
+    Compression,
+    ControlType,
+    Header,
+    RawRecord,
+    Record,
+    TimestampType,
+)
+from kproto.wire.records.reader import DECOMPRESSED_SIZE_MAX, ControlRecord, RecordBatch, read_record_batches
+
+__all__ = [
+    "DECOMPRESSED_SIZE_MAX",
+    "NO_SEQUENCE",
+    "NO_TIMESTAMP",
+    "RECORD_BATCH_OVERHEAD",
+    "Compression",
+    "ControlRecord",
+    "ControlType",
+    "Header",
+    "LegacyBatch",
+    "RawRecord",
+    "Record",
+    "RecordBatch",
+    "RecordBatchBuilder",
+    "TimestampType",
+    "read_record_batches",
+    "restamp",
+]

@@ -1,0 +1,305 @@
+"""Builds a v2 record batch, record by record: each is encoded when it is appended, so the size is always exact.
+
+Layer: wire. Knows records and bytes; knows no partition, limit or time. Proven equal to RECORD_BATCH in schema.py.
+Source: KIP-98; org.apache.kafka.common.record.MemoryRecordsBuilder, DefaultRecord.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from struct import Struct
+from typing import Any, Final
+
+from kproto.wire.errors import DecodeError, EncodeError
+from kproto.wire.records.compression import check_level, compress
+from kproto.wire.records.crc import crc32c
+from kproto.wire.records.model import (
+    NO_PRODUCER_EPOCH,
+    NO_PRODUCER_ID,
+    NO_SEQUENCE,
+    NO_TIMESTAMP,
+    RECORD_BATCH_OVERHEAD,
+    Compression,
+)
+from kproto.wire.varint import UNSIGNED_VARINT_TABLE, encode_varint, encode_varlong
+
+__all__ = ["RecordBatchBuilder", "restamp"]
+
+INT64_MAX: Final = 2**63 - 1
+BATCH_SIZE_MAX: Final = 2**31 - 1 + 12  # the length field does not count the offset and itself
+TRANSACTIONAL: Final = 0x10
+
+# base offset, length, leader epoch, magic, crc: the last four bytes are written apart
+PREFIX: Final = Struct(">qiibI")
+# attributes, last offset delta, base and max timestamp, producer id, epoch, base sequence, count
+COVERED: Final = Struct(">hiqqqhii")
+COVERED_AT: Final = PREFIX.size
+STAMP: Final = Struct(">qhi")  # producer id, epoch, base sequence
+STAMP_AT: Final = COVERED_AT + 22
+CRC: Final = Struct(">I")
+CRC_AT: Final = 17
+assert PREFIX.size + COVERED.size == RECORD_BATCH_OVERHEAD
+
+# Look-ups in place of arithmetic: a length, count or delta below 8192 has a varint of one or two bytes.
+ZIGZAG: Final = UNSIGNED_VARINT_TABLE[::2]
+ZIGZAG_PLUS_SIZE: Final = tuple(range(1, 65)) + tuple(range(66, 8194))  # a length and the bytes of its varint
+HEADS: Final = tuple(b"\0" + delta for delta in ZIGZAG)  # attributes, and the timestamp delta
+HEADS_SIZE: Final = len(HEADS)
+NOT_YET: Final = -(2**63)  # further from any timestamp than HEADS reach
+NULL: Final = b"\x01"  # the length -1
+NO_HEADERS: Final = b"\0"
+HEADER_NAMES_MAX: Final = 512
+HEADER_NAME_KEPT_MAX: Final = 256  # bytes
+
+
+class RecordBatchBuilder:
+    """One batch under construction.
+
+    compression: "none", "gzip", "snappy", "lz4", "zstd", or a Compression; compression_level: None for the codec's
+    default, else a level of `LEVELS`. Raises EncodeError for a codec or level that does not exist.
+    Not thread-safe: one thread at a time.
+
+    >>> builder = RecordBatchBuilder()
+    >>> builder.append(1_500_000_000_000, b"k", b"v")
+    >>> builder.size, len(builder.build())
+    (71, 71)
+    """
+
+    __slots__ = (
+        "_base",
+        "_body",
+        "_body_count",
+        "_extend",
+        "_parts",
+        "base_timestamp",
+        "compression",
+        "compression_level",
+        "count",
+        "max_timestamp",
+        "size",
+    )
+
+    def __init__(
+        self, compression: Compression | str | int | None = "none", compression_level: int | None = None
+    ) -> None:
+        self.compression = Compression.of(compression)
+        check_level(self.compression, compression_level)
+        self.compression_level = compression_level
+        self.count = 0
+        """Records appended."""
+        self.size = RECORD_BATCH_OVERHEAD
+        """Bytes of the batch without compression, its header included."""
+        self.base_timestamp = NO_TIMESTAMP
+        """The first record's timestamp, in ms since the epoch; -1 while the batch is empty."""
+        self.max_timestamp = NO_TIMESTAMP
+        self._parts: list[bytes] = []
+        self._extend = self._parts.extend
+        self._base = NOT_YET
+        self._body = b""
+        self._body_count = 0
+
+    def append(
+        self,
+        timestamp_ms: int,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Iterable[tuple[str, bytes | None]] = (),
+    ) -> None:
+        """Add a record, or raise EncodeError and add nothing.
+
+        timestamp_ms: since the epoch, or -1 for none; it may go back. key, value: any buffer of bytes, copied unless it
+        is bytes, or None. headers: pairs of str and bytes or None, in order.
+        """
+        if value.__class__ is bytes and (key is None or key.__class__ is bytes):
+            tail = encode_headers(headers) if headers else NO_HEADERS
+            try:
+                delta = timestamp_ms - self._base
+                if 0 <= delta < HEADS_SIZE and timestamp_ms.__class__ is int:
+                    head = HEADS[delta]
+                    if timestamp_ms > self.max_timestamp:
+                        self.max_timestamp = timestamp_ms
+                else:
+                    head = self._new_head(timestamp_ms)
+                count = self.count
+                value_size = len(value)
+                size = len(head) + ZIGZAG_PLUS_SIZE[value_size] + len(tail)
+                offset = ZIGZAG[count]
+                if key is None:
+                    size += len(offset) + 1
+                    record_size = ZIGZAG[size]
+                    self._extend((record_size, head, offset, NULL, ZIGZAG[value_size], value, tail))
+                else:
+                    key_size = len(key)
+                    size += len(offset) + ZIGZAG_PLUS_SIZE[key_size]
+                    record_size = ZIGZAG[size]
+                    self._extend((record_size, head, offset, ZIGZAG[key_size], key, ZIGZAG[value_size], value, tail))
+                self.count = count + 1
+                self.size += len(record_size) + size
+                return
+            except (IndexError, TypeError):  # a length or number that no table holds, or no number at all
+                pass
+        self._append(timestamp_ms, _nullable(key, "key"), _nullable(value, "value"), headers)
+
+    def _append(
+        self,
+        timestamp_ms: int,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Iterable[tuple[str, bytes | None]],
+    ) -> None:
+        """Any record, also a large one, one with headers, or one of other buffers: the plain twin of the code above."""
+        tail = encode_headers(headers)
+        head = self._new_head(timestamp_ms) + encode_varint(self.count)
+        key_size = NULL if key is None else encode_varint(len(key))
+        value_size = NULL if value is None else encode_varint(len(value))
+        record = b"".join((head, key_size, key or b"", value_size, value or b"", tail))
+        record_size = encode_varint(len(record))
+        self._extend((record_size, record))
+        self.count += 1
+        self.size += len(record_size) + len(record)
+
+    def _new_head(self, timestamp_ms: int) -> bytes:
+        """Attributes and timestamp delta; the first timestamp becomes the base."""
+        if timestamp_ms.__class__ is not int or not NO_TIMESTAMP <= timestamp_ms <= INT64_MAX:
+            raise EncodeError("Record timestamp_ms", timestamp_ms, f"is no int from -1 to {INT64_MAX}")
+        if not self.count:
+            self.base_timestamp = self._base = self.max_timestamp = timestamp_ms
+        elif timestamp_ms > self.max_timestamp:
+            self.max_timestamp = timestamp_ms
+        return b"\0" + encode_varlong(timestamp_ms - self._base)
+
+    def size_after(
+        self,
+        timestamp_ms: int,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Iterable[tuple[str, bytes | None]] = (),
+    ) -> int:
+        """What `size` would be after this record, which is not appended. Raises as `append`; headers: a sequence."""
+        trial = RecordBatchBuilder()
+        trial.count = self.count
+        trial._base = self._base
+        trial.append(timestamp_ms, key, value, headers)
+        return self.size + trial.size - RECORD_BATCH_OVERHEAD
+
+    def build(
+        self,
+        producer_id: int = NO_PRODUCER_ID,
+        producer_epoch: int = NO_PRODUCER_EPOCH,
+        base_sequence: int = NO_SEQUENCE,
+        transactional: bool = False,
+    ) -> bytes:
+        """The batch: base offset 0, partition leader epoch -1.
+
+        May be called again, with other producer ids too: the records are neither encoded nor compressed again.
+        Raises EncodeError for an empty batch, a batch above 2**31 bytes, a producer id without epoch and sequence, and
+        a transactional batch without a producer id.
+        """
+        check_stamp(producer_id, producer_epoch, base_sequence)
+        if transactional and producer_id == NO_PRODUCER_ID:
+            raise EncodeError("RecordBatch producer_id", producer_id, "a transactional batch needs one")
+        if not self.count:
+            raise EncodeError("RecordBatch", 0, "a batch holds at least one record")
+        if self.size > BATCH_SIZE_MAX:
+            raise EncodeError("RecordBatch", self.size, f"a batch has at most {BATCH_SIZE_MAX} bytes")
+        body = self._compressed_body()
+        covered = COVERED.pack(
+            self.compression | (TRANSACTIONAL if transactional else 0),
+            self.count - 1,
+            self.base_timestamp,
+            self.max_timestamp,
+            producer_id,
+            producer_epoch,
+            base_sequence,
+            self.count,
+        )
+        prefix = PREFIX.pack(0, len(body) + RECORD_BATCH_OVERHEAD - 12, -1, 2, crc32c(body, crc32c(covered)))
+        return b"".join((prefix, covered, body))
+
+    def _compressed_body(self) -> bytes:
+        if self._body_count != self.count:
+            body = b"".join(self._parts)
+            self._body = compress(self.compression, body, self.compression_level)
+            self._body_count = self.count
+        return self._body
+
+
+def check_stamp(producer_id: int, producer_epoch: int, base_sequence: int) -> None:
+    """Raises EncodeError unless all three are there, or none: a broker takes nothing in between."""
+    bounds = (
+        (producer_id, 63, "producer_id"),
+        (producer_epoch, 15, "producer_epoch"),
+        (base_sequence, 31, "base_sequence"),
+    )
+    for value, bits, name in bounds:
+        if not -1 <= value < 2**bits:
+            raise EncodeError(f"RecordBatch {name}", value, f"lies between -1 and 2**{bits} - 1")
+        if (value >= 0) != (producer_id >= 0):
+            raise EncodeError(f"RecordBatch {name}", value, "producer id, epoch and sequence come together")
+
+
+def restamp(batch: bytes, producer_id: int, producer_epoch: int, base_sequence: int) -> bytes:
+    """A copy of a built batch under another producer id, epoch and sequence; the checksum is made anew.
+
+    Raises EncodeError as `build`, DecodeError for bytes that are no v2 batch.
+    """
+    check_stamp(producer_id, producer_epoch, base_sequence)
+    if len(batch) < RECORD_BATCH_OVERHEAD or batch[16] != 2:
+        raise DecodeError("RecordBatch", 16, "a batch of magic 2", f"{len(batch)} bytes of something else")
+    stamped = bytearray(batch)
+    STAMP.pack_into(stamped, STAMP_AT, producer_id, producer_epoch, base_sequence)
+    CRC.pack_into(stamped, CRC_AT, crc32c(memoryview(stamped)[COVERED_AT:]))
+    return bytes(stamped)
+
+
+def _nullable(value: Any, name: str) -> bytes | None:
+    """bytes of any buffer, or None; a str is the commonest mistake, and must not reach the join."""
+    if value is None:
+        return None
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return bytes(value)
+    raise EncodeError(f"Record {name}", value, "is neither bytes nor None")
+
+
+# Header names are few and come again: their bytes, length first. Bounded; a full one takes no more.
+_header_names: Final[dict[str, bytes]] = {}
+
+
+def encode_headers(headers: Iterable[tuple[str, bytes | None]]) -> bytes:
+    """The count and the headers of a record. Raises EncodeError naming the header."""
+    pairs = headers if headers.__class__ in (list, tuple) else list(headers)
+    try:
+        parts = [ZIGZAG[len(pairs)]]
+        for key, value in pairs:
+            if value.__class__ is not bytes:
+                raise KeyError
+            parts += (_header_names[key], ZIGZAG[len(value)], value)
+        return b"".join(parts)
+    except (KeyError, IndexError, TypeError, ValueError):
+        return _encode_headers(pairs)
+
+
+def _encode_headers(pairs: Iterable[tuple[str, bytes | None]]) -> bytes:
+    """Any headers: the plain twin, which also learns the names."""
+    parts: list[bytes] = []
+    for index, pair in enumerate(pairs):
+        try:
+            key, value = pair
+        except (TypeError, ValueError):
+            raise EncodeError(f"Record headers[{index}]", pair, "is no pair of str and bytes") from None
+        if not isinstance(key, str):
+            raise EncodeError(f"Record headers[{index}].key", key, "is not a str")
+        data = _nullable(value, f"headers[{index}].value")
+        parts += (_header_name(key, index), NULL if data is None else encode_varint(len(data)), data or b"")
+    return encode_varint(len(parts) // 3) + b"".join(parts)
+
+
+def _header_name(key: str, index: int) -> bytes:
+    try:
+        name = key.encode()
+    except UnicodeEncodeError:
+        raise EncodeError(f"Record headers[{index}].key", key, "has a lone surrogate") from None
+    encoded = encode_varint(len(name)) + name
+    if len(_header_names) < HEADER_NAMES_MAX and len(name) <= HEADER_NAME_KEPT_MAX:
+        _header_names[key] = encoded
+    return encoded
