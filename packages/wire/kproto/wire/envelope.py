@@ -24,13 +24,14 @@ def encode_request(request: Request, version: int, *, correlation_id: int, clien
     """The frame of a request, with its length. Raises EncodeError; WireError for a request class without an API key."""
     if request.api_key is None:
         raise WireError(f"{type(request).__name__} has no API key")
+    header_version = request_header_version(type(request), version)
     header = RequestHeader(
         request_api_key=request.api_key,
         request_api_version=version,
         correlation_id=correlation_id,
-        client_id=client_id,
+        client_id=client_id if header_version else "",
     )
-    return frame(header.encode(request_header_version(type(request), version)) + request.encode(version))
+    return frame(header.encode(header_version) + request.encode(version))
 
 
 def decode_request(payload: bytes, requests: Mapping[int, type[Request]] = REQUESTS) -> tuple[RequestHeader, Request]:

@@ -24,7 +24,7 @@ class RequestHeader(Message, versions="0-2", flexible="2+"):
     request_api_key: int = field(Int16)
     request_api_version: int = field(Int16)
     correlation_id: int = field(Int32)
-    client_id: str | None = field(NullableString, since=1, default="", flexible="none", ignorable=True)
+    client_id: str | None = field(NullableString, since=1, default="", flexible="none")
 
 
 class ResponseHeader(Message, versions="0-1", flexible="1+"):

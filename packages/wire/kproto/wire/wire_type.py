@@ -29,6 +29,7 @@ from kproto.wire.primitives import (
 __all__ = [
     "NO_TAGS",
     "NO_UUID",
+    "PLAIN_TYPES",
     "Array",
     "Boolean",
     "Bytes",
@@ -166,3 +167,9 @@ Bytes: Final = LengthPrefixedType("bytes", b"")
 NullableBytes: Final = LengthPrefixedType("bytes", None, always_nullable=True)
 SecretBytes: Final = LengthPrefixedType("bytes", b"", secret=True)
 Records: Final = LengthPrefixedType("records", None)
+
+PLAIN_TYPES: Final[dict[str, WireType]] = {
+    plain.name: plain
+    for plain in (Boolean, Int8, Int16, UInt16, Int32, UInt32, Int64, Float64, Uuid, String, Bytes, Records)
+}
+"""Kafka's name of a type -> the type, for all but structs and arrays."""
