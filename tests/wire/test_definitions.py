@@ -47,7 +47,8 @@ EVERYTHING = """
     { "name": "Encode", "type": "int8", "versions": "0+" },
     { "name": "Node", "type": "Place", "versions": "0+" },
     { "name": "Nodes", "type": "[]Place", "versions": "0+" },
-    { "name": "Inner", "type": "Inner", "versions": "1+", "nullableVersions": "1+", "default": "null", "ignorable": true,
+    { "name": "Inner", "type": "Inner", "versions": "1+", "nullableVersions": "1+", "default": "null",
+      "ignorable": true,
       "fields": [
         { "name": "Name", "type": "string", "versions": "1+", "mapKey": true },
         { "name": "Deep", "type": "[]Deepest", "versions": "1+", "fields": [

@@ -70,7 +70,7 @@ def test_controlled_shutdown_0_alone_has_the_oldest_header():
     [
         ("", "RequestHeader v0 request_api_key at byte 0: need 2 bytes, 0 remain"),
         ("03e70000000000010000", "request_api_key at byte 0: expected a declared API, found 999"),
-        ("0003000e000000010000", "request_api_version at byte 2: expected MetadataRequest 0 to 13, found version 14"),
+        ("0003000e000000010000", "request_api_version at byte 2: expected MetadataRequest 0-13, found version 14"),
         ("0003000100000001000100", "RequestHeader v1 client_id at byte 8: found"),
         ("00030001000000010000ffffffff00", "MetadataRequest v1 at byte 14: expected the end, found 1 more bytes"),
     ],

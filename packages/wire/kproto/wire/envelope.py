@@ -14,8 +14,9 @@ from kproto.wire.frame import frame
 from kproto.wire.header import RequestHeader, ResponseHeader, request_header_version, response_header_version
 from kproto.wire.messages import REQUESTS
 from kproto.wire.schema import Message, Request, Response
+from kproto.wire.versions import show_versions
 
-__all__ = ["decode_request", "decode_response", "encode_request", "encode_response"]
+__all__ = ["decode_request", "decode_response", "encode_request", "encode_response", "request_class"]
 
 R = TypeVar("R", bound=Response)
 
@@ -34,20 +35,28 @@ def encode_request(request: Request, version: int, *, correlation_id: int, clien
     return frame(header.encode(header_version) + request.encode(version))
 
 
-def decode_request(payload: bytes, requests: Mapping[int, type[Request]] = REQUESTS) -> tuple[RequestHeader, Request]:
-    """The header and body of a frame without its length; its version is `header.request_api_version`.
+def request_class(payload: bytes, requests: Mapping[int, type[Request]] = REQUESTS) -> tuple[type[Request], int]:
+    """The class and version that a request's header names. Raises DecodeError where there is none, or no such version.
 
-    requests: API key -> class; the declared ones unless given. Raises DecodeError, also for an API key that is not in
-    `requests` and for a version that its class lacks.
+    requests: API key -> class; the declared ones unless given.
     """
-    header, _ = RequestHeader.decode_prefix(payload, 0)
+    header, _ = RequestHeader.decode_prefix(payload, 0)  # the fields that all header versions begin with
     key, version = header.request_api_key, header.request_api_version
     cls = requests.get(key)
     if cls is None:
         raise DecodeError("RequestHeader request_api_key", 0, "a declared API", str(key))
     if version not in cls.versions:
-        expected = f"{cls.__name__} {cls.versions.start} to {cls.versions.stop - 1}"
+        expected = f"{cls.__name__} {show_versions(cls.versions)}"
         raise DecodeError("RequestHeader request_api_version", 2, expected, f"version {version}")
+    return cls, version
+
+
+def decode_request(payload: bytes, requests: Mapping[int, type[Request]] = REQUESTS) -> tuple[RequestHeader, Request]:
+    """The header and body of a frame without its length; its version is `header.request_api_version`.
+
+    Raises DecodeError, also as `request_class` does.
+    """
+    cls, version = request_class(payload, requests)
     header, behind = RequestHeader.decode_prefix(payload, request_header_version(cls, version))
     return header, _whole(cls, payload, version, behind)
 
