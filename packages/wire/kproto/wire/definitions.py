@@ -10,144 +10,88 @@ Source: the README of clients/src/main/resources/common/message in Apache Kafka.
 
 from __future__ import annotations
 
+import keyword
 import re
-import zipfile
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from types import MappingProxyType
+from typing import Any, Final, TypeVar
 
-from kproto.wire.definition_json import Definition, DefinitionError, StructDefinition, parse_definition
-from kproto.wire.field import BY_TYPE, Field
+from kproto.wire.definition_files import read_definitions
+from kproto.wire.definition_json import (
+    DEPTH_MAX,
+    Definition,
+    DefinitionError,
+    FieldDefinition,
+    StructDefinition,
+    parse_definition,
+)
+from kproto.wire.field import BY_TYPE, Field, element_struct
 from kproto.wire.plain import did_you_mean
 from kproto.wire.schema import Message, Request, Response, Struct, StructMeta
 from kproto.wire.versions import show_versions
-from kproto.wire.wire_type import (
-    PLAIN_TYPES,
-    Array,
-    StructType,
-    WireType,
-)
+from kproto.wire.wire_type import PLAIN_TYPES, Array, StructType, WireType
 
 __all__ = ["DefinitionError", "Definitions", "load", "snake_case"]
 
-FILES_MAX: Final = 2_000
-FILE_SIZE_MAX: Final = 1 << 20  # bytes; the largest of Kafka 4.4.0 has 27 kB
-JAR_FOLDER: Final = "common/message/"
+# Fields of a message when each struct is counted where it is used; Kafka 4.4.0 has 100. The generated code grows with
+# it, and a few structs that hold each other ten times over would make it endless.
+EXPANDED_FIELDS_MAX: Final = 1_000
 KINDS: Final[dict[str, type[Message]]] = {
     "request": Request,
     "response": Response,
     "header": Message,
     "data": Message,
 }
-WORDS: Final = frozenset(
-    [
-        "False",
-        "None",
-        "True",
-        "and",
-        "as",
-        "assert",
-        "async",
-        "await",
-        "break",
-        "class",
-        "continue",
-        "def",
-        "del",
-        "elif",
-        "else",
-        "except",
-        "finally",
-        "for",
-        "from",
-        "global",
-        "if",
-        "import",
-        "in",
-        "is",
-        "lambda",
-        "nonlocal",
-        "not",
-        "or",
-        "pass",
-        "raise",
-        "return",
-        "try",
-        "while",
-        "with",
-        "yield",
-    ]
-)
+# `draft` is set on each class as it is made; the rest are names inside the constructor that is generated for it.
+TAKEN: Final = frozenset(["array", "draft", "self", "set_tags", "tags"])
 RESERVED: Final[dict[type[Struct], frozenset[str]]] = {
-    base: WORDS | {"self", *(name for name in dir(base) if not name.startswith("_"))} for base in (Struct, Message)
+    base: TAKEN | {*keyword.kwlist} | {name for name in dir(base) if not name.startswith("_")}
+    for base in (Struct, Message)
 }
+
+M = TypeVar("M", bound=Message)
 
 
 def load(path: str | Path) -> Definitions:
     """The messages of a folder of JSON files, or of a `kafka-clients` jar.
 
-    Files are parsed when their message is first asked for. Raises DefinitionError where there are none, or too many;
-    a message that is asked for raises it for what is wrong in its file.
+    All files are read at once (0.5 MB in Kafka 4.4.0); each is parsed when its message is first asked for.
+    Raises DefinitionError where there are no files, or too many; asking for a message raises it for what is wrong in
+    its file.
     """
-    path = Path(path)
-    if path.is_dir():
-        files = sorted(path.glob("*.json"))[: FILES_MAX + 1]
-        texts = {file.stem: _read_file(file) for file in files}
-    else:
-        texts = _read_jar(path)
-    if not texts:
-        raise DefinitionError(str(path), "", "message JSON, in the folder or in a jar's common/message/", "none")
-    if len(texts) > FILES_MAX:
-        raise DefinitionError(str(path), "", f"at most {FILES_MAX} files", f"{len(texts)} or more")
-    return Definitions(texts)
-
-
-def _read_file(file: Path) -> str:
-    size = file.stat().st_size
-    if size > FILE_SIZE_MAX:
-        raise DefinitionError(file.name, "", f"at most {FILE_SIZE_MAX} bytes", str(size))
-    return _text(file.name, file.read_bytes())
-
-
-def _read_jar(path: Path) -> dict[str, str]:
-    texts = {}
-    try:
-        with zipfile.ZipFile(path) as jar:
-            names = [name for name in jar.namelist() if name.startswith(JAR_FOLDER) and name.endswith(".json")]
-            for name in names[: FILES_MAX + 1]:
-                with jar.open(name) as file:
-                    data = file.read(FILE_SIZE_MAX + 1)  # whatever size the archive claims
-                if len(data) > FILE_SIZE_MAX:
-                    raise DefinitionError(name, "", f"at most {FILE_SIZE_MAX} bytes", "more")
-                texts[Path(name).stem] = _text(name, data)
-    except (OSError, zipfile.BadZipFile) as error:
-        raise DefinitionError(str(path), "", "a folder of message JSON, or a kafka-clients jar", str(error)) from None
-    return texts
-
-
-def _text(name: str, data: bytes) -> str:
-    try:
-        return data.decode()
-    except UnicodeDecodeError as error:
-        raise DefinitionError(name, "", "UTF-8", f"byte {data[error.start]:#04x} at {error.start}") from None
+    return Definitions(read_definitions(Path(path)))
 
 
 class Definitions(Mapping[str, type[Message]]):
     """Message class by Kafka's name, such as "FetchRequest". Each is built when it is first asked for.
 
-    The classes behave as the declared ones; they cannot be pickled, because no module holds them.
+    The classes behave as the declared ones, but neither they nor their values can be pickled: no module holds them.
+    Safe to share between threads: two that ask for one message get one class.
     """
 
     def __init__(self, texts: Mapping[str, str]) -> None:
+        """texts: the JSON of each message, by the message's name."""
         self._texts = dict(texts)
         self._classes: dict[str, type[Message]] = {}
 
     def __getitem__(self, name: str) -> type[Message]:
-        if name not in self._classes:
+        made = self._classes.get(name)
+        if made is None:
             if name not in self._texts:
                 raise KeyError(f"no message {name!r}: {did_you_mean(name, self._texts)}")
-            self._classes[name] = build(parse_definition(f"{name}.json", self._texts[name]))
-        return self._classes[name]
+            made = self._classes.setdefault(name, self._build(name))
+        return made
+
+    def _build(self, name: str) -> type[Message]:
+        definition = parse_definition(f"{name}.json", self._texts[name])
+        if definition.root.name != name:
+            raise DefinitionError(definition.file, "name", f"the name of its file, {name}", definition.root.name)
+        return build(definition)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._texts
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._texts)
@@ -158,78 +102,98 @@ class Definitions(Mapping[str, type[Message]]):
     def __repr__(self) -> str:
         return f"<Definitions of {len(self)} messages>"
 
-    @property
-    def requests(self) -> dict[int, type[Request]]:
-        """API key -> request class, of all requests: `decode_request(payload, definitions.requests)`. Parses them."""
-        found = (self[name] for name in self if name.endswith("Request"))
-        return {cls.api_key: cls for cls in found if issubclass(cls, Request) and cls.api_key is not None}
+    @cached_property
+    def requests(self) -> Mapping[int, type[Request]]:
+        """API key -> request class: `decode_request(payload, definitions.requests)`. The first use builds all."""
+        return self._by_key(Request)
 
-    @property
-    def responses(self) -> dict[int, type[Response]]:
-        """API key -> response class, of all responses. Parses them."""
-        found = (self[name] for name in self if name.endswith("Response"))
-        return {cls.api_key: cls for cls in found if issubclass(cls, Response) and cls.api_key is not None}
+    @cached_property
+    def responses(self) -> Mapping[int, type[Response]]:
+        """API key -> response class. The first use builds all."""
+        return self._by_key(Response)
+
+    def _by_key(self, kind: type[M]) -> Mapping[int, type[M]]:
+        found: dict[int, type[M]] = {}
+        for name, cls in self.items():
+            if issubclass(cls, kind) and cls.api_key is not None:
+                other = found.setdefault(cls.api_key, cls)
+                if other is not cls:
+                    claim = f"{cls.api_key}, which {other.__name__} has"
+                    raise DefinitionError(f"{name}.json", "apiKey", "a key of its own", claim)
+        return MappingProxyType(found)
 
 
 def snake_case(name: str, base: type[Struct] = Struct) -> str:
     """A JSON field name as an attribute: split before a capital behind a lower-case letter, and between that and digits
     which a capital follows; `_` is added to Python's words and the names that `base` has, Struct or Message.
 
-    >>> [snake_case(name) for name in ("LogAppendTimeMs", "Enable2Pc", "V3AndBelow", "KRaftVersion")]
-    ['log_append_time_ms', 'enable_2pc', 'v3and_below', 'kraft_version']
+    >>> [snake_case(name) for name in ("LogAppendTimeMs", "Enable2Pc", "V3AndBelow", "KRaftVersion", "From")]
+    ['log_append_time_ms', 'enable_2pc', 'v3and_below', 'kraft_version', 'from_']
     """
     snake = re.sub(r"(?<=[a-z])(?=[0-9]*[A-Z])", "_", name).lower()
     return f"{snake}_" if snake in RESERVED[base] else snake
 
 
 def build(definition: Definition) -> type[Message]:
-    """The class of a parsed definition."""
+    """The class of a parsed definition. Raises DefinitionError for types that are missing, cyclic or too large."""
     builder = _Builder(definition)
+    body = builder.body(definition.root, Message)
+    for name in definition.structs:
+        builder.struct(name, "commonStructs")
+    # Struct names begin with a capital, so they meet neither fields nor what a message has by itself.
+    body |= builder.built
+    body["__doc__"] = f"{definition.root.name}, as {definition.file} defines it."
     options = {
         "versions": show_versions(definition.versions),
         "flexible": show_versions(definition.flexible),
         "api_key": definition.api_key,
     }
-    body = builder.body(definition.root, Message)
-    body |= {struct.__name__: struct for struct in builder.built.values()}
-    body["__doc__"] = f"{definition.root.name}, as {definition.file} defines it."
-    base = KINDS[definition.kind]
-    made = StructMeta(definition.root.name, (base,), body, **options)
+    made = StructMeta(definition.root.name, (KINDS[definition.kind],), body, **options)
     assert issubclass(made, Message)
     return made
 
 
 class _Builder:
-    """The nested structs of one message, each built once."""
+    """The nested structs of one message, each built once, and what each adds where it is used."""
 
     def __init__(self, definition: Definition) -> None:
         self.definition = definition
         self.built: dict[str, type[Struct]] = {}
         self.building: list[str] = []
+        self.depths: dict[type[Struct], int] = {}
+        self.sizes: dict[type[Struct], int] = {}
+
+    def refuse(self, path: str, expected: str, found: str) -> DefinitionError:
+        return DefinitionError(self.definition.file, path, expected, found)
 
     def body(self, definition: StructDefinition, base: type[Struct]) -> dict[str, Any]:
         body: dict[str, Any] = {"__module__": __name__}
-        for field in definition.fields:
-            name = snake_case(field.name, base)
+        size = 0
+        for entry in definition.fields:
+            name = snake_case(entry.name, base)
             if name in body:
-                raise DefinitionError(self.definition.file, field.path, "a name of its own", f"{name} twice")
-            wire_type = self.wire_type(field.type_name, field.path)
-            body[name] = Field(
-                name=name,
-                type=wire_type,
-                versions=field.versions,
-                nullable=field.nullable,
-                tag=field.tag,
-                tagged=field.tagged,
-                default=self.default(wire_type, field.default),
-                ignorable=field.ignorable,
-                map_key=field.map_key,
-                flexible=field.flexible,
-            )
+                raise self.refuse(entry.path, "a name of its own", f"{name} twice")
+            body[name] = made = self.field(name, entry)
+            nested = element_struct(made.type)
+            size += 1 if nested is None else 1 + self.sizes[nested]
+            if size > EXPANDED_FIELDS_MAX:
+                raise self.refuse(entry.path, f"at most {EXPANDED_FIELDS_MAX} fields with those of structs", "more")
         return body
 
-    def default(self, wire_type: WireType, default: Any) -> Any:
-        return wire_type.default if default is BY_TYPE else default
+    def field(self, name: str, definition: FieldDefinition) -> Field:
+        wire_type = self.wire_type(definition.type_name, definition.path)
+        return Field(
+            name=name,
+            type=wire_type,
+            versions=definition.versions,
+            nullable=definition.nullable,
+            tag=definition.tag,
+            tagged=definition.tagged,
+            default=wire_type.default if definition.default is BY_TYPE else definition.default,
+            ignorable=definition.ignorable,
+            map_key=definition.map_key,
+            flexible=definition.flexible,
+        )
 
     def wire_type(self, name: str, path: str) -> WireType:
         if name.startswith("[]"):
@@ -243,15 +207,25 @@ class _Builder:
         definition = self.definition.structs.get(name)
         if definition is None:
             known = [*PLAIN_TYPES, *self.definition.structs]
-            raise DefinitionError(self.definition.file, path, f"a type, {did_you_mean(name, known)}", name)
+            raise self.refuse(path, f"a type, {did_you_mean(name, known)}", name)
         if name in self.building:
-            cycle = " in ".join([*self.building, name])
-            raise DefinitionError(self.definition.file, path, "structs that do not hold themselves", cycle)
+            raise self.refuse(path, "structs that do not hold themselves", " in ".join([name, *self.building[::-1]]))
         self.building.append(name)
-        made = StructMeta(
-            name, (Struct,), {**self.body(definition, Struct), "__qualname__": f"{self.definition.root.name}.{name}"}
-        )
+        if len(self.building) > DEPTH_MAX:  # before the stack is deep
+            raise self.refuse(path, f"at most {DEPTH_MAX} structs in one another", "more")
+        self.built[name] = made = self.made_struct(name, definition)
         self.building.pop()
+        nested = [struct for field in made.fields if (struct := element_struct(field.type)) is not None]
+        self.sizes[made] = len(made.fields) + sum(self.sizes[struct] for struct in nested)
+        self.depths[made] = 1 + max((self.depths[struct] for struct in nested), default=0)
+        if self.depths[made] > DEPTH_MAX:
+            raise self.refuse(path, f"at most {DEPTH_MAX} structs in one another", "more")
+        return made
+
+    def made_struct(self, name: str, definition: StructDefinition) -> type[Struct]:
+        body = self.body(definition, Struct)
+        body["__qualname__"] = f"{self.definition.root.name}.{name}"
+        body["__doc__"] = f"{name} of {self.definition.root.name}, as {self.definition.file} defines it."
+        made = StructMeta(name, (Struct,), body)
         assert issubclass(made, Struct)
-        self.built[name] = made
         return made
