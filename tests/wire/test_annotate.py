@@ -11,18 +11,41 @@ from hypothesis import strategies as st
 
 from kproto.wire import (
     ApiKey,
+    DecodeError,
     ErrorCode,
+    Message,
     MetadataRequest,
     MetadataResponse,
     ProduceRequest,
     ProduceResponse,
     SaslAuthenticateRequest,
+    Struct,
     WireError,
     encode_request,
     encode_response,
 )
 from kproto.wire.annotate import SECRET, annotate, annotate_request, annotate_response, hexdump
+from kproto.wire.field import field
+from kproto.wire.records import RecordBatchBuilder
 from kproto.wire.strategies import request_frames, response_frames
+from kproto.wire.wire_type import Array, Int8, Int16, Int32, SecretBytes
+
+
+class Logins(Message, versions="0-1", flexible="1+"):
+    """Secrets where no declared message has them, and fields that look like an error code."""
+
+    class Login(Struct):
+        """Of one user."""
+
+        token: bytes = field(SecretBytes)
+        last_error_code: int = field(Int16)
+        error_code: int = field(Int32)
+
+    logins: list[Login] = field(Array(Login))
+    tokens: list[bytes] = field(Array(SecretBytes))
+    login: Login = field(Login, nullable="0+", default=None)
+    late: bytes = field(SecretBytes, tag=0, since=1)
+    rest: int = field(Int8)
 
 
 def assert_covers(spans, start, stop):
@@ -47,16 +70,16 @@ def test_spans_of_responses_cover_every_byte_once(made):
     assert_covers(spans, 0, len(frame) - 4)
 
 
-@given(response_frames(), st.data())
-def test_values_are_those_of_decode(made, data):
+@given(response_frames())
+def test_values_are_those_of_decode(made):
     response, version, _ = made
     spans = annotate(type(response), version, response.encode(version), secrets=True)
-    for field in response.fields:
-        value = getattr(response, field.name)
-        if version in field.versions and not field.is_tagged(version) and not isinstance(value, tuple):
-            (span,) = [span for span in spans if span.path == field.name]
+    for declared in response.fields:
+        value = getattr(response, declared.name)
+        if version in declared.versions and not declared.is_tagged(version) and not isinstance(value, tuple):
+            (span,) = [span for span in spans if span.path == declared.name]
             assert span.value == value
-            assert span.type == field.type.name
+            assert span.type == declared.type.name
 
 
 @given(response_frames(), st.data())
@@ -82,7 +105,7 @@ def test_a_request_by_hand():
         ["0008", "00 01 70", "header.client_id", "string", "'p'"],
         ["000b", "00", "header.tagged_fields", "tags", "0"],
         ["000c", "02", "topics", "array", "1"],
-        ["000d", "00 " * 15 + "00", "topics[0].topic_id", "uuid", f"{uuid.UUID(int=0)!r}"],
+        ["000d", "00 " * 15 + "00", "topics[0].topic_id", "uuid", str(uuid.UUID(int=0))],
         ["001d", "02 74", "topics[0].name", "string", "'t'"],
         ["001f", "00", "topics[0].tagged_fields", "tags", "0"],
         ["0020", "01", "allow_auto_topic_creation", "bool", "True"],
@@ -124,11 +147,51 @@ def test_secrets_are_hidden_unless_asked_for():
     assert empty[0].value == b""
 
 
+def test_secrets_are_hidden_wherever_they_stand():
+    login = Logins.Login(token=b"hunter2", last_error_code=3, error_code=3)
+    made = Logins(logins=[login, login], tokens=[b"hunter2", b""], login=login, late=b"hunter2")
+    encoded = made.encode(1)
+    spans = annotate(Logins, 1, encoded)
+    assert_covers(spans, 0, len(encoded))
+    hidden = ["logins[0].token", "logins[1].token", "tokens[0]", "login.token", "late"]
+    assert [span.path for span in spans if span.value == SECRET] == hidden
+    text = "\n".join(hexdump(encoded, spans))
+    assert "hunter2" not in text
+    assert b"hunter2".hex(" ") not in text
+    shown = annotate(Logins, 1, encoded, secrets=True)
+    assert [span.value for span in shown if span.path in hidden] == [b"hunter2"] * 5
+    assert [span._replace(value=None) for span in spans] == [span._replace(value=None) for span in shown]
+    assert not any(isinstance(span.value, ErrorCode) for span in shown)
+
+
+def test_a_batch_is_shown_record_by_record():
+    builder = RecordBatchBuilder("none")
+    builder.append(1_700_000_000_000, b"k", b"v", [("h", None)])
+    partition = ProduceRequest.PartitionProduceData(records=builder.build(7, 1, 5))
+    topic = ProduceRequest.TopicProduceData(name="t", partition_data=[partition])
+    encoded = ProduceRequest(topic_data=[topic]).encode(9)
+    spans = annotate(ProduceRequest, 9, encoded)
+    assert_covers(spans, 0, len(encoded))
+    path = "topic_data[0].partition_data[0].records"
+    found = {span.path.removeprefix(path): span for span in spans if span.path.startswith(path)}
+    assert found[""].value == len(partition.records)
+    assert encoded[found[""].start : found[""].stop] == bytes([len(partition.records) + 1])
+    assert encoded[found[""].stop :].startswith(partition.records)
+    assert found["[0].producer_id"].value == 7
+    assert found["[0].records[0].key"].value == b"k"
+    assert found["[0].records[0].headers[0].key"].value == "h"
+
+
 def test_trailing_bytes_and_wrong_versions():
     encoded = MetadataResponse().encode(12)
     assert "found 2 more bytes" in str(annotate(MetadataResponse, 12, encoded + b"xx").error)
-    with pytest.raises(WireError, match="has versions 0-13"):
-        annotate(MetadataResponse, 14, encoded)
+    for refused in (annotate, lambda cls, version, data: annotate_response(data, cls, version)):
+        with pytest.raises(WireError, match="has versions 0-13"):
+            refused(MetadataResponse, 14, b"")
+    with pytest.raises(DecodeError, match="expected a declared API, found 99"):
+        annotate_request(b"\0\x63" + bytes(6))
+    with pytest.raises(DecodeError, match="need 2 bytes, 1 remain"):
+        annotate_request(b"\0")
     assert "need" in str(annotate_response(b"\0\0", MetadataResponse, 12).error)
 
 

@@ -9,19 +9,24 @@ from __future__ import annotations
 import os
 import sys
 from importlib.metadata import version
+from typing import Final
 
 import click
 from rich.console import Console
 from rich.table import Table
 
-from kproto.tools.demo import show_demo
-from kproto.wire import REQUESTS, RESPONSES, ApiKey, Message
+from kproto.tools.demo import shipped_session, show_session
+from kproto.wire import REQUESTS, RESPONSES, ApiKey, KafkaError, Message
 from kproto.wire.changes import changes, fields_at
 from kproto.wire.plain import did_you_mean
 from kproto.wire.tables import fields_table
 from kproto.wire.versions import show_versions
 
 __all__ = ["kproto", "main"]
+
+BAD_INPUT: Final = 2
+INTERRUPTED: Final = 130  # as a shell says it: 128 and the signal
+LINE_MAX: Final = 250  # characters of a line in a pipe
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -40,15 +45,16 @@ def kproto() -> None:
 
 @kproto.command()
 @click.option("--plain", is_flag=True, help="No colour, also on a terminal.")
-def demo(plain: bool) -> None:
+@click.option("--all", "every", is_flag=True, help="All elements of long arrays.")
+def demo(plain: bool, every: bool) -> None:
     """Decode a recorded session with Apache Kafka, byte range by byte range.
 
     \b
     Examples:
       kproto demo
-      kproto demo --plain | less
+      kproto demo --plain --all | less
     """
-    show_demo(_console(plain))
+    show_session(shipped_session(), _console(plain), every=every)
 
 
 @kproto.group()
@@ -74,7 +80,7 @@ def show(api: str, version: int | None) -> None:
       kproto schema show Produce
       kproto schema show Produce 9
     """
-    console = _console(False)
+    console = _console()
     for cls in _messages(api):
         if version is not None:
             _check(cls, version)
@@ -105,10 +111,12 @@ def diff(api: str, first: int, last: int) -> None:
       kproto schema diff Produce 8 9
       kproto schema diff Metadata 0 13
     """
-    console = _console(False)
+    console = _console()
     for cls in _messages(api):
         _check(cls, first)
         _check(cls, last)
+        if first > last:
+            raise click.BadParameter(f"{first} comes behind {last}", param_hint="FIRST")
         console.print(f"[bold]{cls.__name__}[/bold]")
         for changed, lines in changes(cls).items():
             if first < changed <= last:
@@ -128,14 +136,15 @@ def matrix() -> None:
     for key, cls in sorted(REQUESTS.items()):
         name = cls.__name__.removesuffix("Request")
         table.add_row(str(int(key)), name, show_versions(cls.versions), show_versions(cls.flexible_versions))
-    _console(False).print(table)
+    _console().print(table)
 
 
 def _messages(api: str) -> tuple[type[Message], type[Message]]:
     """Request and response of an API, by Kafka's name in any case, or by key."""
     names = {cls.__name__.removesuffix("Request").lower(): key for key, cls in REQUESTS.items()}
-    key = int(api) if api.isdigit() else names.get(api.lower().removesuffix("request").removesuffix("response"))
-    if key not in REQUESTS:
+    names |= {str(int(key)): key for key in REQUESTS}
+    key = names.get(api.lower().removesuffix("request").removesuffix("response"))
+    if key is None:
         known = [ApiKey(key).message_name for key in REQUESTS]
         raise click.BadParameter(f"no declared API {api!r}: {did_you_mean(api, known)}", param_hint="API")
     return REQUESTS[key], RESPONSES[key]
@@ -147,22 +156,37 @@ def _check(cls: type[Message], version: int) -> None:
         raise click.BadParameter(message, param_hint="VERSION")
 
 
-def _console(plain: bool) -> Console:
+class PipedConsole(Console):
+    """A console whose reader may leave: where rich would end the process with 1, which means findings, this raises."""
+
+    def on_broken_pipe(self) -> None:
+        raise ReaderLeft
+
+
+class ReaderLeft(Exception):
+    """Whoever read the output has closed it."""
+
+
+def _console(plain: bool = False) -> Console:
     # A pipe gets long lines whole: whoever reads them cuts them as they like.
-    width = None if sys.stdout.isatty() else 250
-    return Console(no_color=plain or None, width=width, highlight=False, soft_wrap=True)
+    width = None if sys.stdout.isatty() else LINE_MAX
+    return PipedConsole(color_system=None if plain else "auto", width=width, highlight=False, soft_wrap=True)
 
 
 def main() -> None:
     """Run the command; a reader who leaves early, such as `head`, ends it silently."""
     try:
-        kproto(prog_name="kproto", standalone_mode=False)
+        code = kproto(prog_name="kproto", standalone_mode=False)
         sys.stdout.flush()
     except click.ClickException as error:
         error.show()
-        sys.exit(2)
+        sys.exit(BAD_INPUT)
+    except KafkaError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(BAD_INPUT)
     except click.Abort:
-        sys.exit(130)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(INTERRUPTED)
+    except (ReaderLeft, BrokenPipeError, SystemExit):  # click exits where its own output finds no reader
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the flush at exit would complain
         sys.exit(0)
+    sys.exit(code if isinstance(code, int) else 0)

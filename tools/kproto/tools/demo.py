@@ -1,80 +1,106 @@
 """The demonstration: a session that was recorded with Apache Kafka, decoded byte range by byte range.
 
 Layer: tools. The frames are in `session.txt`: a line each, `>` for requests and `<` for responses, hex without the
-length prefix.
+length prefix, and what the frame is for.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from importlib.resources import files
+from itertools import groupby
 from typing import Final, NamedTuple
 
 from rich.console import Console
 from rich.text import Text
 
-from kproto.wire import ApiKey, DecodeError, RequestHeader
-from kproto.wire.annotate import Annotation, annotate_request, annotate_response, hexdump
+from kproto.wire import RESPONSES, ApiKey, RequestHeader, Response
+from kproto.wire.annotate import Annotation, Span, annotate_request, annotate_response, hexdump
 from kproto.wire.envelope import request_class
-from kproto.wire.messages import RESPONSES
 
-__all__ = ["Frame", "read_session", "show_demo"]
+__all__ = ["Frame", "read_session", "shipped_session", "show_session"]
 
-PURPOSE: Final = {
-    (ApiKey.API_VERSIONS, ">"): "which versions of which APIs do you speak?",
-    (ApiKey.API_VERSIONS, "<"): "each API with its first and last version",
-    (ApiKey.METADATA, ">"): "who leads the partitions of this topic?",
-    (ApiKey.METADATA, "<"): "the brokers, and the leader of each partition",
-    (ApiKey.INIT_PRODUCER_ID, ">"): "an id, please, so that you can tell a repeated batch from a new one",
-    (ApiKey.INIT_PRODUCER_ID, "<"): "the producer id and its epoch",
-    (ApiKey.PRODUCE, ">"): "a batch of records, stamped with id, epoch and sequence",
-    (ApiKey.PRODUCE, "<"): "the offset that the first record got",
-}
 COLOURS: Final = {">": "cyan", "<": "green"}
+ARROWS: Final = {">": "client -> broker", "<": "broker -> client"}
+ELEMENTS_SHOWN: Final = 3
+"""Of an array in the message itself; the elements of the arrays inside one are all shown."""
 
 
 class Frame(NamedTuple):
-    """One frame of the session: direction, payload, what it is, and its annotated bytes."""
+    """One frame of a session. direction: `>` or `<`; payload: without its length; purpose: a sentence, or ""."""
 
     direction: str
     payload: bytes
     title: str
+    purpose: str
     spans: Annotation
 
 
 def read_session(text: str) -> Iterator[Frame]:
-    """The frames of a recording. Responses are paired with requests by correlation id. Raises DecodeError."""
-    asked = {}
-    for line in text.splitlines():
+    """The frames of a recording, each response paired with its request by correlation id; `#` begins a comment.
+
+    Raises DecodeError for a damaged frame, ValueError for a line that is no frame or that answers nothing.
+    """
+    asked: dict[int, tuple[type[Response], int]] = {}
+    for number, line in enumerate(text.splitlines(), 1):
         if not line or line.startswith("#"):
             continue
-        direction, _, digits = line.partition(" ")
+        match = re.fullmatch(r"([<>]) ((?:[0-9a-f]{2})+)(?: (.*))?", line)
+        if match is None:
+            raise ValueError(f"line {number} is no frame: > or <, then hex digits")
+        direction, digits, purpose = match.groups("")
         payload = bytes.fromhex(digits)
         if direction == ">":
-            cls, version = request_class(payload)
+            request, version = request_class(payload)
+            key = ApiKey(request.api_key or 0)
             header, _ = RequestHeader.decode_prefix(payload, 0)
-            asked[header.correlation_id] = (cls, version)
+            asked[header.correlation_id] = RESPONSES[key], version
             spans = annotate_request(payload)
         else:
-            cls, version = asked.pop(int.from_bytes(payload[:4], "big", signed=True))
-            spans = annotate_response(payload, RESPONSES[cls.api_key or 0], version)
-        key = ApiKey(cls.api_key or 0)
+            correlation_id = int.from_bytes(payload[:4], "big", signed=True)
+            if correlation_id not in asked:
+                raise ValueError(f"line {number} answers no request: correlation id {correlation_id}")
+            response, version = asked.pop(correlation_id)
+            key = ApiKey(response.api_key or 0)
+            spans = annotate_response(payload, response, version)
+        if spans.error is not None:
+            raise spans.error
         kind = "request" if direction == ">" else "response"
-        title = f"{key.message_name} {version} {kind}: {PURPOSE.get((key, direction), '')}"
-        yield Frame(direction, payload, title, spans)
+        yield Frame(direction, payload, f"{key.message_name} {version} {kind}", purpose, spans)
 
 
-def show_demo(console: Console) -> None:
-    """Print the shipped session."""
-    text = files("kproto.tools").joinpath("session.txt").read_text()
-    console.print(Text("An idempotent producer meets a broker: offset, bytes, field, type, value.", style="bold"))
+def shipped_session() -> str:
+    """The text of the recording that comes with kproto."""
+    return files("kproto.tools").joinpath("session.txt").read_text(encoding="utf-8")
+
+
+def show_session(text: str, console: Console, *, every: bool = False) -> None:
+    """Print a recording. every: also the elements of long arrays. Raises as `read_session`."""
+    console.print(Text("A producer meets a broker. Each line: offset, bytes, field, type, value.", style="bold"))
     for frame in read_session(text):
-        if frame.spans.error is not None:
-            raise DecodeError(*frame.spans.error.args)
+        colour = COLOURS[frame.direction]
         console.print()
-        arrow = "client -> broker" if frame.direction == ">" else "broker -> client"
-        console.print(
-            Text(f"{arrow}  {frame.title} ({len(frame.payload)} bytes)", style=f"bold {COLOURS[frame.direction]}")
-        )
-        for line in hexdump(frame.payload, frame.spans):
-            console.print(Text.assemble((line[:4], "dim"), line[4:56], (line[56:], COLOURS[frame.direction])))
+        title = f"{ARROWS[frame.direction]}  {frame.title}, {len(frame.payload)} bytes. {frame.purpose}"
+        console.print(Text(title.rstrip(), style=f"bold {colour}"))
+        lines = hexdump(frame.payload, frame.spans)
+        shown = zip(frame.spans, lines, strict=True)
+        for left_out, group in groupby(shown, key=lambda pair: not every and _is_far(pair[0])):
+            if left_out:
+                console.print(Text(_summary([span for span, _ in group]), style="dim"))
+                continue
+            for _, line in group:
+                console.print(Text.assemble((line[:4], "dim"), line[4:56], (line[56:], colour)))
+
+
+def _is_far(span: Span) -> bool:
+    """Whether it belongs to an element of a long array that is left out."""
+    match = re.match(r"\w+\[([0-9]+)\]", span.path)
+    return match is not None and int(match[1]) >= ELEMENTS_SHOWN
+
+
+def _summary(spans: list[Span]) -> str:
+    """One line for ranges that are left out."""
+    ends = [span.path.partition("]")[0] + "]" for span in (spans[0], spans[-1])]
+    size = spans[-1].stop - spans[0].start
+    return f"{spans[0].start:04x}  ... {size} bytes: {' to '.join(dict.fromkeys(ends))}; --all shows them"

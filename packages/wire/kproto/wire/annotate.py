@@ -1,6 +1,6 @@
 """Byte ranges of a message with field path, type and value: the declaration, reporting what it reads.
 
-Layer: wire. Knows messages and headers; record batches stay one range, which `kproto.wire.records` reads.
+Layer: wire. Knows messages, headers and, through `annotate_records.py`, record batches.
 
     for span in annotate(MetadataResponse, 12, body):
         print(span.start, span.path, span.value)
@@ -8,30 +8,37 @@ Layer: wire. Knows messages and headers; record batches stay one range, which `k
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
+from uuid import UUID
 
 from kproto.wire import oracle
+from kproto.wire.annotate_records import record_ranges
 from kproto.wire.api_key import ApiKey
 from kproto.wire.envelope import request_class
 from kproto.wire.error_code import ErrorCode
 from kproto.wire.errors import DecodeError, TrailingBytes
+from kproto.wire.field import element_struct
 from kproto.wire.header import RequestHeader, ResponseHeader, request_header_version, response_header_version
 from kproto.wire.messages import REQUESTS
-from kproto.wire.schema import Message, Request, Response
+from kproto.wire.schema import Message, Request, Response, Struct
+from kproto.wire.wire_type import Array
 
-__all__ = ["SECRET", "Annotation", "Span", "annotate", "annotate_request", "annotate_response", "hexdump"]
+__all__ = ["SECRET", "Annotation", "Span", "annotate", "annotate_request", "annotate_response", "hexdump", "show_value"]
 
 SECRET: Final = "<secret>"
 BYTES_A_LINE: Final = 16
 VALUE_SHOWN_MAX: Final = 60  # characters
+PATH_WIDTH_MAX: Final = 80  # characters; a longer path moves what stands behind it
 
 
 class Span(NamedTuple):
     """buffer[start:stop] is the value of the field at `path`. type: Kafka's name, or array, tags, tag, struct.
 
     value: as `decode` gives it; for an array its count, for tags theirs, for a tag (tag, name or None, size), for a
-    nullable struct None or "present". An `error_code` is an ErrorCode where there is one; a secret is SECRET.
+    nullable struct None or "present". An `error_code` is an ErrorCode where there is one; a secret is SECRET. Records
+    that are whole batches of magic 2 are their size in bytes, and their batches follow; others stay one span.
     """
 
     start: int
@@ -58,40 +65,56 @@ def annotate(
     cls.check_version(version)
     data = bytes(memoryview(buffer))
     spans = Annotation()
-    hidden = set() if secrets else set(_secret_paths(cls, f"{cls.__name__} v{version}"))
+    hidden = frozenset() if secrets else frozenset(_secret_fields(cls))
+    title = f"{cls.__name__} v{version} "
 
     def report(start: int, stop: int, path: str, type_: str, value: Any) -> None:
-        shown = SECRET if path in hidden and value else value
-        if path.endswith("error_code") and type_ == "int16":
-            shown = ErrorCode.of(value)
-        spans.append(Span(start, stop, path.partition(" v")[2].partition(" ")[2], type_, shown))
+        path = path.removeprefix(title)
+        field = re.sub(r"\[[0-9]+\]", "", path)
+        if field in hidden and value and type_ != "array":
+            value = SECRET
+        elif type_ == "int16" and field.rpartition(".")[2] == "error_code":
+            value = ErrorCode.of(value)
+        batches = record_ranges(value, stop - len(value), path) if type_ == "records" and value else None
+        spans.append(Span(start, stop, path, type_, value))
+        if batches:
+            spans[-1] = Span(start, stop - len(value), path, type_, len(value))
+            spans.extend(map(Span._make, batches))
 
     try:
         _, behind = oracle.decode_prefix(cls, data, version, offset, report)
         if cls not in (RequestHeader, ResponseHeader) and behind != len(data):
-            path = f"{cls.__name__} v{version}"
-            raise TrailingBytes(path, behind, "the end", f"{len(data) - behind} more bytes")
+            raise TrailingBytes(title.rstrip(), behind, "the end", f"{len(data) - behind} more bytes")
     except DecodeError as error:
         spans.error = error
     return spans
 
 
-def _secret_paths(cls: type[Message], path: str) -> Iterator[str]:
+def _secret_fields(cls: type[Struct], prefix: str = "") -> Iterator[str]:
+    """The paths, without indexes, of the fields whose values are not shown, in nested structs too."""
     for field in cls.fields:
-        if getattr(field.type, "secret", False):
-            yield f"{path} {field.name}"
+        element = field.type.element if isinstance(field.type, Array) else field.type
+        nested = element_struct(element)
+        if nested is not None:
+            yield from _secret_fields(nested, f"{prefix}{field.name}.")
+        elif getattr(element, "secret", False):
+            yield f"{prefix}{field.name}"
 
 
 def annotate_request(
     payload: bytes, requests: Mapping[int, type[Request]] = REQUESTS, *, secrets: bool = False
 ) -> Annotation:
-    """Header and body of a request frame without its length. Raises DecodeError for an API or version not known."""
+    """Header and body of a request frame without its length.
+
+    requests: API key -> class. Raises DecodeError for less than 8 bytes, and for an API or version not known.
+    """
     cls, version = request_class(payload, requests)
     return _annotate_frame(RequestHeader, request_header_version(cls, version), cls, version, payload, secrets)
 
 
 def annotate_response(payload: bytes, cls: type[Response], version: int, *, secrets: bool = False) -> Annotation:
     """Header and body of a response frame without its length. Raises WireError for a version that `cls` lacks."""
+    cls.check_version(version)
     return _annotate_frame(ResponseHeader, response_header_version(cls, version), cls, version, payload, secrets)
 
 
@@ -111,7 +134,7 @@ def _annotate_frame(
 
 def hexdump(buffer: bytes, spans: Sequence[Span]) -> Iterator[str]:
     """Lines of offset, bytes, path, type and value; long values are shortened, secret bytes are not shown."""
-    width = min(max((len(span.path) for span in spans), default=0), 50)
+    width = min(max((len(span.path) for span in spans), default=0), PATH_WIDTH_MAX)
     for span in spans:
         data = buffer[span.start : span.stop]
         shown = "** " * min(len(data), BYTES_A_LINE) if span.value is SECRET else data[:BYTES_A_LINE].hex(" ")
@@ -130,5 +153,5 @@ def show_value(value: Any) -> str:
         return SECRET
     if isinstance(value, bytes) and len(value) > BYTES_A_LINE:
         return f"<{len(value)} bytes>"
-    text = repr(value)
+    text = str(value) if isinstance(value, UUID) else repr(value)
     return text if len(text) <= VALUE_SHOWN_MAX else f"{text[:VALUE_SHOWN_MAX]}..."

@@ -1,0 +1,188 @@
+"""The `kproto` command: what it prints, and how it ends."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from importlib.metadata import entry_points, version
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from kproto.tools import cli
+from kproto.tools.cli import kproto, main
+from kproto.wire import REQUESTS
+from kproto.wire.tables import fields_table
+
+COMMAND = [sys.executable, "-m", "kproto.tools"]
+
+
+def run(*arguments):
+    return CliRunner().invoke(kproto, list(arguments), prog_name="kproto")
+
+
+def commands(command=kproto, path=()):
+    yield command, path
+    if isinstance(command, click.Group):
+        for name, inner in command.commands.items():
+            yield from commands(inner, (*path, name))
+
+
+def ended(monkeypatch, *arguments):
+    """The exit code of `main`."""
+    monkeypatch.setattr(sys, "argv", ["kproto", *arguments])
+    with pytest.raises(SystemExit) as exited:
+        main()
+    return exited.value.code
+
+
+@pytest.mark.parametrize("path", [path for _, path in commands()], ids=" ".join)
+def test_every_help_has_examples_that_work(path):
+    shown = run(*path, "--help")
+    assert shown.exit_code == 0
+    examples = re.findall(r"^ +kproto (.+)$", shown.output.partition("Examples:")[2], re.MULTILINE)
+    assert examples
+    for example in examples:
+        result = run(*shlex.split(example.partition("|")[0]))
+        assert result.exit_code == 0, example
+        assert result.output
+
+
+def test_version():
+    assert run("--version").output == f"kproto, version {version('kproto')}\n"
+
+
+def test_the_command_is_installed():
+    (found,) = entry_points(group="console_scripts", name="kproto")
+    assert found.load() is main
+
+
+def test_demo_is_plain_when_piped():
+    assert "0006  4e                                                  api_keys" in run("demo").output
+    assert "\x1b" not in run("demo").output
+    assert len(run("demo", "--all").output) > 2 * len(run("demo").output)
+
+
+def test_demo_is_coloured_on_a_terminal_unless_it_shall_be_plain(monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    assert "\x1b[36m" in run("demo").output
+    assert "\x1b" not in run("demo", "--plain").output
+
+
+@pytest.mark.parametrize("api", ["Produce", "produce", "ProduceRequest", "0"])
+def test_schema_show(api):
+    output = run("schema", "show", api).output
+    for row in fields_table(REQUESTS[0]):
+        assert f" {row.path} " in output
+    assert "ProduceResponse" in output
+
+
+def test_schema_show_one_version():
+    output = run("schema", "show", "Produce", "9").output
+    assert "topic_data[].name " in output
+    assert "topic_id" not in output
+    assert "topic_id" in run("schema", "show", "Produce", "13").output
+    assert re.search(r"node_endpoints +│ \[\]NodeEndpoint +│ +│ 0 ", run("schema", "show", "Produce", "10").output)
+
+
+def test_schema_diff():
+    assert run("schema", "diff", "Metadata", "9", "11").output.splitlines() == [
+        "MetadataRequest",
+        "  10  +topics[].topic_id",
+        "  10  nullable topics[].name",
+        "  11  -include_cluster_authorized_operations",
+        "MetadataResponse",
+        "  10  +topics[].topic_id",
+        "  11  -cluster_authorized_operations",
+    ]
+    assert run("schema", "diff", "Metadata", "9", "9").output.splitlines() == ["MetadataRequest", "MetadataResponse"]
+
+
+def test_schema_matrix():
+    output = run("schema", "matrix").output
+    assert re.search(r"│ 22 +│ InitProducerId +│ 0-6 +│ 2\+ +│", output)
+    assert len(re.findall("^│", output, re.MULTILINE)) == len(REQUESTS)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("schema", "show", "Prodce"), "no declared API 'Prodce': did you mean 'Produce'?"),
+        (("schema", "show", "99"), "no declared API '99'"),
+        (("schema", "show", "\u00b2"), "no declared API"),
+        (("schema", "show", "Produce", "14"), "ProduceRequest has versions 0-13, not 14"),
+        (("schema", "show", "Produce", "x"), "not a valid integer"),
+        (("schema", "diff", "Produce", "8", "14"), "ProduceRequest has versions 0-13, not 14"),
+        (("schema", "diff", "Produce", "9", "8"), "9 comes behind 8"),
+        (("nonsense",), "No such command 'nonsense'"),
+        (("demo", "--nonsense"), "No such option"),
+    ],
+)
+def test_bad_input_ends_with_2(monkeypatch, capsys, arguments, says):
+    assert ended(monkeypatch, *arguments) == 2
+    captured = capsys.readouterr()
+    assert says in captured.err
+    assert captured.out == ""
+
+
+@pytest.mark.parametrize("arguments", [("demo",), ("--help",), ("schema", "matrix"), ("--version",)])
+def test_what_is_fine_ends_with_0(monkeypatch, capsys, arguments):
+    assert ended(monkeypatch, *arguments) == 0
+    assert capsys.readouterr().out
+
+
+def test_a_damaged_frame_is_bad_input(monkeypatch, capsys):
+    monkeypatch.setattr(cli, "shipped_session", lambda: "> 0063000000000000")
+    assert ended(monkeypatch, "demo") == 2
+    assert capsys.readouterr().err == (
+        "Error: RequestHeader request_api_key at byte 0: expected a declared API, found 99\n"
+    )
+
+
+def test_an_interrupt_ends_with_130(monkeypatch):
+    def interrupt():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "shipped_session", interrupt)
+    assert ended(monkeypatch, "demo") == 130
+
+
+def test_a_finding_keeps_its_code(monkeypatch):
+    monkeypatch.setattr(cli, "shipped_session", lambda: click.get_current_context().exit(1))
+    assert ended(monkeypatch, "demo") == 1
+
+
+def test_a_pipe_gets_what_the_terminal_gets():
+    environment = {name: value for name, value in os.environ.items() if name != "FORCE_COLOR"}
+    done = subprocess.run([*COMMAND, "demo"], capture_output=True, check=True, env=environment, encoding="utf-8")
+    assert done.stdout == run("demo").output
+    assert done.stderr == ""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a shell with head")
+def test_a_reader_who_leaves_ends_it_silently():
+    line = f"{shlex.join(COMMAND)} demo --all | head -1; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, check=False, encoding="utf-8")
+    assert done.stdout == run("demo").output.partition("\n")[0] + "\n"
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes end differently")
+@pytest.mark.parametrize("arguments", [("demo",), ("--help",), ("schema", "matrix")])
+def test_a_reader_who_has_left_before_ends_it_silently(arguments):
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run([*COMMAND, *arguments], stdout=writing, stderr=subprocess.PIPE, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_output_in_ascii_is_no_error():
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    for arguments in (["demo"], ["schema", "matrix"]):
+        done = subprocess.run([*COMMAND, *arguments], capture_output=True, check=True, env=environment)
+        assert done.stdout.isascii()
