@@ -3,30 +3,42 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.BufferedReader;
+import java.io.FileDescriptor;
+import java.io.FileOutputStream;
 import java.io.InputStreamReader;
+import java.io.PrintStream;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.util.HexFormat;
+import org.apache.kafka.common.compress.Compression;
 import org.apache.kafka.common.errors.InvalidMetadataException;
 import org.apache.kafka.common.errors.RetriableException;
 import org.apache.kafka.common.header.Header;
+import org.apache.kafka.common.header.internals.RecordHeader;
 import org.apache.kafka.common.protocol.ApiKeys;
 import org.apache.kafka.common.protocol.ApiMessage;
 import org.apache.kafka.common.protocol.ByteBufferAccessor;
 import org.apache.kafka.common.protocol.Errors;
 import org.apache.kafka.common.protocol.Message;
 import org.apache.kafka.common.protocol.MessageUtil;
+import org.apache.kafka.common.record.TimestampType;
 import org.apache.kafka.common.record.internal.MemoryRecords;
+import org.apache.kafka.common.record.internal.MemoryRecordsBuilder;
 import org.apache.kafka.common.record.internal.MutableRecordBatch;
 import org.apache.kafka.common.record.internal.Record;
+import org.apache.kafka.common.record.internal.RecordBatch;
 
 /**
  * Kafka's own classes as a judge: one request a line on standard input, one answer a line on standard output.
  *
  *   encode NAME VERSION JSON   the bytes of a message, as hex
- *   decode NAME VERSION HEX    the message as Kafka's JSON, and whether bytes remain
+ *   decode NAME VERSION HEX    the message as Kafka's JSON, and how many bytes remain
+ *   recode NAME VERSION HEX    the message read and written again, as hex
  *   batch HEX                  the batches and records of a records field
+ *   write MAGIC CODEC JSON     a records field that Kafka builds, as hex
  *   errors, apikeys            Kafka's tables
+ *
+ * What fails is answered by "error CLASS: MESSAGE" and ends nothing.
  */
 public class KafkaJudge {
     static final ObjectMapper JSON = new ObjectMapper();
@@ -34,16 +46,19 @@ public class KafkaJudge {
 
     public static void main(String[] args) throws Exception {
         BufferedReader lines = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
+        // The platform's charset may be ASCII; what else prints must not get between the answers.
+        PrintStream answers = new PrintStream(new FileOutputStream(FileDescriptor.out), false, StandardCharsets.UTF_8);
+        System.setOut(System.err);
         for (String line; (line = lines.readLine()) != null; ) {
             String answer;
             try {
                 answer = answer(line.split(" ", 4));
             } catch (Throwable problem) {
                 Throwable cause = problem.getCause() != null ? problem.getCause() : problem;
-                answer = "error " + cause.getClass().getSimpleName() + ": " + String.valueOf(cause.getMessage()).replace('\n', ' ');
+                answer = "error " + cause.getClass().getSimpleName() + ": " + String.valueOf(cause.getMessage()).replaceAll("[\\r\\n]", " ");
             }
-            System.out.println(answer);
-            System.out.flush();
+            answers.print(answer + "\n");
+            answers.flush();
         }
     }
 
@@ -51,7 +66,9 @@ public class KafkaJudge {
         switch (words[0]) {
             case "encode": return encode(words[1], Short.parseShort(words[2]), JSON.readTree(words[3]));
             case "decode": return decode(words[1], Short.parseShort(words[2]), words.length > 3 ? words[3] : "");
-            case "batch": return batch(words[1]);
+            case "recode": return recode(words[1], Short.parseShort(words[2]), words.length > 3 ? words[3] : "");
+            case "batch": return batch(words.length > 1 ? words[1] : "");
+            case "write": return write(Byte.parseByte(words[1]), words[2], JSON.readTree(words[3]));
             case "errors": return errors();
             case "apikeys": return apiKeys();
             default: throw new IllegalArgumentException("no such request: " + words[0]);
@@ -63,7 +80,10 @@ public class KafkaJudge {
     }
 
     static String encode(String name, short version, JsonNode json) throws Exception {
-        Message message = (Message) converter(name).getMethod("read", JsonNode.class, short.class).invoke(null, json, version);
+        return hex((Message) converter(name).getMethod("read", JsonNode.class, short.class).invoke(null, json, version), version);
+    }
+
+    static String hex(Message message, short version) {
         ByteBuffer bytes = MessageUtil.toByteBufferAccessor((ApiMessage) message, version).buffer();
         byte[] data = new byte[bytes.remaining()];
         bytes.get(data);
@@ -71,12 +91,10 @@ public class KafkaJudge {
     }
 
     static String decode(String name, short version, String hex) throws Exception {
-        Class<?> type = Class.forName("org.apache.kafka.common.message." + name + "Data");
-        Message message = (Message) type.getConstructor().newInstance();
         ByteBuffer bytes = ByteBuffer.wrap(HEX.parseHex(hex));
-        message.read(new ByteBufferAccessor(bytes), version);
+        Message message = read(name, version, bytes);
         JsonNode json = (JsonNode) converter(name)
-            .getMethod("write", type, short.class, boolean.class)
+            .getMethod("write", message.getClass(), short.class, boolean.class)
             .invoke(null, message, version, true);
         ObjectNode answer = JSON.createObjectNode();
         answer.set("message", json);
@@ -84,11 +102,35 @@ public class KafkaJudge {
         return JSON.writeValueAsString(answer);
     }
 
+    static String recode(String name, short version, String hex) throws Exception {
+        ByteBuffer bytes = ByteBuffer.wrap(HEX.parseHex(hex));
+        Message message = read(name, version, bytes);
+        if (bytes.hasRemaining())
+            throw new IllegalArgumentException(bytes.remaining() + " bytes remain");
+        return hex(message, version);
+    }
+
+    static Message read(String name, short version, ByteBuffer bytes) throws Exception {
+        Class<?> type = Class.forName("org.apache.kafka.common.message." + name + "Data");
+        Message message = (Message) type.getConstructor().newInstance();
+        message.read(new ByteBufferAccessor(bytes), version);
+        return message;
+    }
+
     static String batch(String hex) throws Exception {
         ArrayNode batches = JSON.createArrayNode();
         for (MutableRecordBatch batch : MemoryRecords.readableRecords(ByteBuffer.wrap(HEX.parseHex(hex))).batches()) {
             batch.ensureValid();
             ObjectNode node = batches.addObject();
+            node.put("base_offset", batch.baseOffset());
+            node.put("last_offset", batch.lastOffset());
+            node.put("size", batch.sizeInBytes());
+            node.put("partition_leader_epoch", batch.partitionLeaderEpoch());
+            node.put("magic", batch.magic());
+            node.put("crc", batch.magic() < RecordBatch.MAGIC_VALUE_V2 ? null : Long.valueOf(batch.checksum()));
+            node.put("timestamp_type", batch.timestampType().name);
+            node.put("control", batch.isControlBatch());
+            node.put("delete_horizon", batch.deleteHorizonMs().isPresent() ? batch.deleteHorizonMs().getAsLong() : null);
             node.put("producer_id", batch.producerId());
             node.put("producer_epoch", batch.producerEpoch());
             node.put("base_sequence", batch.baseSequence());
@@ -109,6 +151,31 @@ public class KafkaJudge {
             }
         }
         return JSON.writeValueAsString(batches);
+    }
+
+    static String write(byte magic, String codec, JsonNode batch) {
+        JsonNode appended = batch.get("log_append_time");
+        MemoryRecordsBuilder builder = MemoryRecords.builder(
+            ByteBuffer.allocate(512), magic, Compression.of(codec).build(),
+            appended.isNull() ? TimestampType.CREATE_TIME : TimestampType.LOG_APPEND_TIME,
+            batch.get("base_offset").asLong(), appended.isNull() ? RecordBatch.NO_TIMESTAMP : appended.asLong(),
+            batch.get("producer_id").asLong(), (short) batch.get("producer_epoch").asInt(),
+            batch.get("base_sequence").asInt(), batch.get("transactional").asBoolean(),
+            batch.get("partition_leader_epoch").asInt());
+        for (JsonNode row : batch.get("records")) {
+            Header[] headers = new Header[row.get(4).size()];
+            for (int i = 0; i < headers.length; i++)
+                headers[i] = new RecordHeader(row.get(4).get(i).get(0).asText(), bytes(row.get(4).get(i).get(1)));
+            builder.appendWithOffset(row.get(0).asLong(), row.get(1).asLong(), bytes(row.get(2)), bytes(row.get(3)), headers);
+        }
+        ByteBuffer buffer = builder.build().buffer();
+        byte[] data = new byte[buffer.remaining()];
+        buffer.get(data);
+        return HEX.formatHex(data);
+    }
+
+    static byte[] bytes(JsonNode hex) {
+        return hex.isNull() ? null : HEX.parseHex(hex.asText());
     }
 
     static void add(ArrayNode row, ByteBuffer bytes) {

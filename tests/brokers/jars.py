@@ -6,6 +6,8 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -31,13 +33,25 @@ def kafka_jars() -> Path:
         pytest.skip(MISSING)
     folder = cache_folder()
     if not folder.is_dir():
-        _bring(folder)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with _alone(folder.with_name(f"{folder.name}.lock")):
+            if not folder.is_dir():
+                _bring(folder)
     return folder
+
+
+@contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """One run at a time: two Mavens would damage the local repository that they share. The lock dies with its run."""
+    import fcntl  # here, so that the tests that need no jars run where it is missing
+
+    with lock.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
 
 
 def _bring(folder: Path) -> None:
     """Into a folder of its own first, so that another run never sees half of it."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
         shutil.copy(POM, scratch)
         jars = Path(scratch) / "jars"
@@ -52,11 +66,7 @@ def _bring(folder: Path) -> None:
         done = subprocess.run(command, cwd=scratch, capture_output=True, text=True, timeout=600, check=False)
         if done.returncode:
             pytest.fail(f"Maven could not bring Kafka's jars:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
-        try:
-            jars.rename(folder)
-        except OSError:  # another run was quicker
-            if not folder.is_dir():
-                raise
+        jars.rename(folder)
 
 
 def kafka_clients_jar() -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from brokers.kafka import ApacheKafka
-from brokers.wire_session import WireSession, batch, metadata_request, produce_request
+from brokers.wire_session import KEEP, LONG_AGO_MS, WireSession, batch, metadata_request, produce_request
 from confluent_kafka import Consumer, TopicPartition
 
 from kproto.wire import (
@@ -14,6 +14,7 @@ from kproto.wire import (
     ApiVersionsResponse,
     ErrorCode,
     RequestHeader,
+    SaslAuthenticateRequest,
     SaslHandshakeRequest,
     decode_response,
     frame,
@@ -21,10 +22,17 @@ from kproto.wire import (
 
 pytestmark = [pytest.mark.broker, pytest.mark.java]
 
+PLAIN = {
+    "sasl.enabled.mechanisms": "PLAIN",
+    "listener.name.sasl.plain.sasl.jaas.config": (
+        'org.apache.kafka.common.security.plain.PlainLoginModule required user_alice="alice-secret";'
+    ),
+}
+
 
 @pytest.fixture(scope="module")
 def kafka():
-    with ApacheKafka() as broker:
+    with ApacheKafka(listeners={"SASL": "SASL_PLAINTEXT"}, settings=PLAIN) as broker:
         yield broker
 
 
@@ -102,10 +110,47 @@ def test_sasl_handshake_is_refused_on_a_plaintext_listener(session, version):
     assert response.error_code == ErrorCode.ILLEGAL_SASL_STATE
 
 
+@pytest.mark.parametrize("version", range(3))
+def test_sasl_authenticate_is_refused_on_a_plaintext_listener(session, version):
+    response = session.ask(SaslAuthenticateRequest(auth_bytes=b"\0alice\0alice-secret"), version)
+    assert response.error_code == ErrorCode.ILLEGAL_SASL_STATE
+
+
+@pytest.mark.parametrize("version", range(3))
+@pytest.mark.parametrize(
+    ("password", "error"), [("alice-secret", ErrorCode.NONE), ("wrong", ErrorCode.SASL_AUTHENTICATION_FAILED)]
+)
+def test_a_login(kafka, version, password, error):
+    with WireSession(kafka.address("SASL")) as session:
+        handshake = session.ask(SaslHandshakeRequest(mechanism="PLAIN"), 1)
+        assert (handshake.error_code, handshake.mechanisms) == (0, ("PLAIN",))
+        token = b"\0alice\0" + password.encode()
+        assert session.ask(SaslAuthenticateRequest(auth_bytes=token), version).error_code == error
+        if error == ErrorCode.NONE:
+            assert session.announced()
+        else:
+            with pytest.raises(ConnectionError):
+                session.announced()
+
+
+@pytest.mark.parametrize("version", range(2))
+def test_a_mechanism_that_the_broker_lacks(kafka, version):
+    with WireSession(kafka.address("SASL")) as session:
+        response = session.ask(SaslHandshakeRequest(mechanism="NONE"), version)
+        assert (response.error_code, response.mechanisms) == (ErrorCode.UNSUPPORTED_SASL_MECHANISM, ("PLAIN",))
+
+
+@pytest.mark.parametrize("version", range(3))
+def test_produce_below_3_is_announced_and_not_served(session, version):
+    """KIP-896: brokers name the versions for the sake of old clients, and end the connection of one that uses them."""
+    with pytest.raises(ConnectionError):
+        session.ask(produce_request("orders", None, version, batch([b"a"])), version)
+
+
 @pytest.mark.parametrize("version", range(3, 14))
 def test_produce(kafka, session, version):
     topic = f"produce-{version}"
-    kafka.create_topic(topic, **{"retention.ms": "-1"})
+    kafka.create_topic(topic, **KEEP)
     topic_id = session.ask(metadata_request(topic), 13).topics[0].topic_id
     stamp = (*session.producer_id(5), 0)
     records = batch([b"a", b"b"], stamp)
@@ -131,14 +176,14 @@ def test_produce(kafka, session, version):
 @pytest.mark.parametrize("compression", ["none", "gzip", "snappy", "lz4", "zstd"])
 def test_every_codec_is_read_back(kafka, session, compression):
     topic = f"codec-{compression}"
-    kafka.create_topic(topic, **{"retention.ms": "-1"})
+    kafka.create_topic(topic, **KEEP)
     values = [b"value-%d" % index * 50 for index in range(500)]
     records = batch(values, compression=compression)
     (answered,) = session.ask(produce_request(topic, None, 9, records), 9).responses[0].partition_responses
     assert answered.error_code == 0
     found = consumed(kafka, topic, 500)
     assert [value for _, _, value, _, _ in found] == values
-    assert found[3] == (3, b"key", values[3], [("trace", b"1")], 1_800_000_000_003)
+    assert found[3] == (3, b"key", values[3], [("trace", b"1")], LONG_AGO_MS + 3)
 
 
 def test_a_broken_crc_is_refused(kafka, session):

@@ -30,6 +30,24 @@ from kproto.wire import (
 )
 from kproto.wire.records import RecordBatchBuilder
 
+LONG_AGO_MS = 1_700_000_000_000  # not ahead of any clock: a broker refuses timestamps of more than an hour to come
+KEEP = {"retention.ms": "-1"}  # the settings of a topic that keeps records of long ago
+HEAD = """\
+# A session between kproto.wire and Apache Kafka 4.4.0, as tests/brokers/wire_session.py recorded it.
+# A line is a frame: > for a request or < for a response, hex without the length prefix, and what it is for."""
+PURPOSES = (
+    "Which versions of which APIs do you speak?",
+    "These: each API with its first and last version.",
+    "Who leads the partitions of the topic?",
+    "The brokers, and for each partition its leader and replicas.",
+    "An id, please, so that you can tell a repeated batch from a new one.",
+    "The producer id and its epoch.",
+    "Two records for a topic by its name, stamped with id, epoch and sequence 0.",
+    "They are written to all replicas; the first got offset 0.",
+    "One more for the topic by its id, with sequence 2.",
+    "It got offset 2.",
+)
+
 
 class WireSession:
     """One connection; one request in flight."""
@@ -50,7 +68,7 @@ class WireSession:
         self.socket.close()
 
     def exchange(self, frame: bytes) -> bytes:
-        """Send a frame with its length; the payload that comes back."""
+        """Send a frame with its length; the payload that comes back. Raises ConnectionError where none does."""
         self.socket.sendall(frame)
         self.frames.append((">", frame[4:]))
         while True:
@@ -62,6 +80,7 @@ class WireSession:
                 return payload
 
     def ask(self, request: Request, version: int) -> Response:
+        """The answer to a request."""
         self._correlation_id += 1
         frame = encode_request(request, version, correlation_id=self._correlation_id, client_id="kproto")
         payload = self.exchange(frame)
@@ -90,9 +109,10 @@ class WireSession:
 
 
 def batch(values: list[bytes], stamp: tuple[int, int, int] = (-1, -1, -1), compression: str = "none") -> bytes:
+    """Records a millisecond apart. stamp: producer id, epoch, sequence. Topics need retention.ms=-1 to keep them."""
     builder = RecordBatchBuilder(compression)
     for index, value in enumerate(values):
-        builder.append(1_800_000_000_000 + index, b"key", value, [("trace", b"1")])
+        builder.append(LONG_AGO_MS + index, b"key", value, [("trace", b"1")])
     return builder.build(*stamp)
 
 
@@ -109,20 +129,26 @@ def metadata_request(topic: str) -> MetadataRequest:
 
 
 def record(path: Path) -> None:
-    """The session that the demonstration shows."""
+    """The session that the demonstration shows. Raises AssertionError where the broker answers with an error."""
     from brokers.kafka import ApacheKafka
 
     with ApacheKafka() as kafka:
-        kafka.create_topic("orders")
+        kafka.create_topic("orders", **KEEP)
         with WireSession(kafka.bootstrap_servers) as session:
             session.announced()
             topic = session.ask(metadata_request("orders"), 13).topics[0]
             producer_id, epoch = session.producer_id(5)
-            records = batch([b"first", b"second"], (producer_id, epoch, 0))
-            session.ask(produce_request("orders", topic.topic_id, 13, records), 13)
-    lines = [f"{direction} {payload.hex()}" for direction, payload in session.frames]
-    head = "# Frames between kproto.wire and Apache Kafka 4.4.0, without their length prefix: > request, < response."
-    path.write_text("\n".join([head, *lines]) + "\n")
+            for version, sequence, values in ((12, 0, [b"first", b"second"]), (13, 2, [b"third"])):
+                records = batch(values, (producer_id, epoch, sequence))
+                answer = session.ask(produce_request("orders", topic.topic_id, version, records), version)
+                (found,) = answer.responses[0].partition_responses
+                assert (found.error_code, found.base_offset) == (0, sequence), found
+    assert len(session.frames) == len(PURPOSES)
+    lines = [
+        f"{direction} {payload.hex()} {purpose}"
+        for (direction, payload), purpose in zip(session.frames, PURPOSES, strict=True)
+    ]
+    path.write_text("\n".join([HEAD, *lines]) + "\n")
 
 
 if __name__ == "__main__":

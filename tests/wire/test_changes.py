@@ -1,21 +1,24 @@
-"""What each version changed, and the pages made of it."""
+"""What each version changed."""
 
-from pathlib import Path
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kproto.wire import (
-    InitProducerIdRequest,
+    REQUESTS,
+    RESPONSES,
     Message,
     MetadataResponse,
     ProduceRequest,
     ProduceResponse,
+    RequestHeader,
     SaslHandshakeRequest,
-    tables,
 )
-from kproto.wire.changes import changes
+from kproto.wire.changes import changes, fields_at
 from kproto.wire.field import field
+from kproto.wire.strategies import messages
 from kproto.wire.wire_type import Int8, String
 
-DOCS = Path(__file__).parents[2] / "docs"
+MESSAGES = [RequestHeader, *REQUESTS.values(), *RESPONSES.values()]
 
 
 class Odd(Message, versions="0-3", flexible="1+"):
@@ -59,20 +62,18 @@ def test_changes_of_nullability_and_tags():
     }
 
 
-def test_fields_table():
-    rows = {row.path: row for row in tables.fields_table(MetadataResponse)}
-    assert rows["topics[].name"] == ("topics[].name", "string", "0+", "12+", "", "''")
-    assert rows["cluster_authorized_operations"].versions == "8-10"
-    assert rows["brokers"].default == ""
-    assert rows["cluster_id"].nullable == "2+"
+@given(st.sampled_from(MESSAGES), st.data())
+def test_a_version_that_is_left_out_changed_no_bytes(cls, data):
+    same = [version for version in cls.versions[1:] if version not in changes(cls)]
+    if same:
+        version = data.draw(st.sampled_from(same))
+        message = data.draw(messages(cls, version - 1))
+        assert message.encode(version) == message.encode(version - 1)
 
 
-def test_the_page_is_the_declarations():
-    assert (DOCS / "messages.md").read_text() == tables.page(), "run make docs"
-
-
-def test_main_prints_the_page(capsys):
-    assert tables.main() == 0
-    assert capsys.readouterr().out == tables.page()
-    assert "## InitProducerIdRequest" in tables.page()
-    assert InitProducerIdRequest.__doc__.splitlines()[0] in tables.page()
+@given(st.sampled_from(MESSAGES))
+def test_a_version_that_is_listed_changed_the_fields(cls):
+    for version in changes(cls):
+        before, after = (list(fields_at(cls, one)) for one in (version - 1, version))
+        flexible = [one in cls.flexible_versions for one in (version - 1, version)]
+        assert before != after or flexible == [False, True]
