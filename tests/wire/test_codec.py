@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from construct import Byte
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,6 +27,9 @@ from kproto.wire import (
     codec,
     oracle,
 )
+from kproto.wire.codegen.decoder import decoder_source
+from kproto.wire.codegen.encoder import encoder_source
+from kproto.wire.compounds import Fields
 from kproto.wire.field import element_struct
 from kproto.wire.strategies import messages
 from kproto.wire.wire_type import Array
@@ -237,3 +241,23 @@ def test_unknown_tags_survive_at_any_depth(cls, version):
     assert encoded.count(b"kept") >= 1
     assert cls.decode(encoded, version) == message
     assert cls.decode(encoded, version).encode(version) == encoded
+
+
+def test_a_construct_without_a_rule_is_a_bug_that_says_so():
+    class Owner:
+        fields = ()
+
+    fields = Fields(Owner, "odd" / Byte)
+    with pytest.raises(TypeError, match="no rule to decode"):
+        decoder_source(fields)
+    with pytest.raises(TypeError, match="no rule to encode"):
+        encoder_source(fields, 0)
+    assert codec.DECODE_REFUSALS
+
+    class Odd:
+        @staticmethod
+        def construct(version):
+            return fields
+
+    with pytest.raises(TypeError, match="no strategy for"):
+        messages(Odd, 0)

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from construct import Container
 
+from kproto.wire.compounds import TAGS_NAME
 from kproto.wire.errors import EncodeError, FieldUnavailable
 from kproto.wire.field import Field, element_struct
-from kproto.wire.primitives import TAGS_NAME, field_path
+from kproto.wire.primitives import field_path
 from kproto.wire.wire_type import Array
 
 if TYPE_CHECKING:

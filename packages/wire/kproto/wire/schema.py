@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn, dataclass_tran
 from construct import Construct
 
 from kproto.wire import codec, plain
+from kproto.wire.compounds import TAGS_NAME, Fields, TaggedFields
 from kproto.wire.errors import WireError
 from kproto.wire.field import Field, element_struct
-from kproto.wire.primitives import TAGS_NAME, Fields, TaggedFields
 from kproto.wire.versions import NO_VERSIONS, parse_versions, show_versions
 from kproto.wire.wire_type import NO_TAGS, Array
 

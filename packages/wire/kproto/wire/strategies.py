@@ -1,4 +1,4 @@
-"""Hypothesis strategies for messages and frames, derived from the declarations.
+"""Hypothesis strategies for messages, frames and record batches, derived from the declarations.
 
 Layer: wire. Needs hypothesis, which kproto does not install: it is a tool of tests.
 
@@ -14,24 +14,39 @@ Layer: wire. Needs hypothesis, which kproto does not install: it is a tool of te
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from construct import Construct
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
+from kproto.wire.compounds import ArrayOf, Fields, NullableFields, TaggedFields
 from kproto.wire.envelope import encode_request, encode_response
 from kproto.wire.messages import REQUESTS, RESPONSES
-from kproto.wire.primitives import ArrayOf, Blob, Fields, Fixed, Flag, NullableFields, TaggedFields, Text, UuidBytes
+from kproto.wire.primitives import Blob, Fixed, Flag, Text, UuidBytes
+from kproto.wire.records import Compression, Header, RecordBatchBuilder
 from kproto.wire.schema import Message, Request, Response
 
-__all__ = ["messages", "register", "request_frames", "response_frames", "versions"]
+__all__ = [
+    "BuiltBatch",
+    "RecordRow",
+    "messages",
+    "record_batches",
+    "record_rows",
+    "register",
+    "request_frames",
+    "response_frames",
+    "versions",
+]
 
 M = TypeVar("M", bound=Message)
 
 TEXT: Final = st.characters(exclude_categories=["Cs"])  # lone surrogates are not UTF-8
 ARRAY_SIZE_MAX: Final = 4  # elements: nesting multiplies them
 UNKNOWN_TAGS: Final = st.dictionaries(st.integers(100, 2**31 - 1), st.binary(max_size=20), max_size=2)
+LONG_FIELD_MAX: Final = 20_000  # bytes: beyond varints of two bytes
+RECENT_MS: Final = 1_700_000_000_000
+BUNDLED_COMPRESSIONS: Final = st.sampled_from([codec for codec in Compression if codec is not Compression.SNAPPY])
 BITS: Final = {"b": 8, "h": 16, "H": 16, "l": 32, "L": 32, "q": 64}
 
 
@@ -73,6 +88,50 @@ def response_frames(draw: st.DrawFn) -> tuple[Response, int, bytes]:
     version = draw(versions(cls))
     response = draw(messages(cls, version))
     return response, version, encode_response(response, version, correlation_id=draw(st.integers(0, 2**31 - 1)))
+
+
+class RecordRow(NamedTuple):
+    """What `RecordBatchBuilder.append` takes."""
+
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[Header, ...]
+
+
+class BuiltBatch(NamedTuple):
+    """A batch of magic 2 as bytes, and what went into it; the three of its stamp are all -1 or none is."""
+
+    data: bytes
+    rows: list[RecordRow]
+    compression: Compression
+    producer_id: int
+    producer_epoch: int
+    base_sequence: int
+
+
+def record_rows() -> SearchStrategy[RecordRow]:
+    """Records with null, empty and long parts, and timestamps (ms since the epoch) near, far and going back."""
+    field = st.none() | st.binary(max_size=40) | st.integers(0, LONG_FIELD_MAX).map(bytes)
+    timestamp_ms = st.integers(RECENT_MS, RECENT_MS + 20_000) | st.integers(0, 2**62)
+    headers = st.lists(st.tuples(st.text(TEXT, max_size=12), field), max_size=3).map(tuple)
+    return st.builds(RecordRow, timestamp_ms, field, field, headers)
+
+
+@st.composite
+def record_batches(draw: st.DrawFn, compressions: SearchStrategy[Compression] = BUNDLED_COMPRESSIONS) -> BuiltBatch:
+    """A batch as `RecordBatchBuilder` makes it, half of them stamped with a producer id.
+
+    compressions: the codecs to draw from; snappy is left out unless given, as it needs the extra of that name.
+    """
+    rows = draw(st.lists(record_rows(), min_size=1, max_size=8))
+    compression = draw(compressions)
+    ids = st.tuples(st.integers(0, 2**63 - 1), st.integers(0, 2**15 - 1), st.integers(0, 2**31 - 1))
+    stamp = draw(st.just((-1, -1, -1)) | ids)
+    builder = RecordBatchBuilder(compression)
+    for row in rows:
+        builder.append(*row)
+    return BuiltBatch(builder.build(*stamp), rows, compression, *stamp)
 
 
 def _struct(fields: Fields, unknown_tags: bool) -> SearchStrategy[Any]:

@@ -14,17 +14,8 @@ from uuid import UUID
 
 from construct import Construct
 
-from kproto.wire.primitives import (
-    FIXED,
-    ArrayOf,
-    Blob,
-    CompactLength,
-    Fixed,
-    FixedLength,
-    NullableFields,
-    Text,
-    UuidBytes,
-)
+from kproto.wire.compounds import ArrayOf, NullableFields
+from kproto.wire.primitives import FIXED, Blob, CompactLength, Fixed, FixedLength, Text, UuidBytes
 
 __all__ = [
     "NO_TAGS",

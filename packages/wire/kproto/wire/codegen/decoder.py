@@ -14,19 +14,9 @@ from construct import Construct
 
 from kproto.wire.codegen import runtime
 from kproto.wire.codegen.source import Function, Module
+from kproto.wire.compounds import ArrayOf, Fields, NullableFields, TaggedFields
 from kproto.wire.field import Field
-from kproto.wire.primitives import (
-    ArrayOf,
-    Blob,
-    CompactLength,
-    Fields,
-    Fixed,
-    FixedLength,
-    NullableFields,
-    TaggedFields,
-    Text,
-    UuidBytes,
-)
+from kproto.wire.primitives import Blob, CompactLength, Fixed, FixedLength, Text, UuidBytes
 from kproto.wire.varint import read_unsigned_varint
 from kproto.wire.wire_type import NO_TAGS
 

@@ -12,20 +12,9 @@ from construct import Construct
 
 from kproto.wire.codegen import runtime
 from kproto.wire.codegen.source import Function, Module
+from kproto.wire.compounds import ArrayOf, Fields, NullableFields, TaggedFields
 from kproto.wire.field import Field
-from kproto.wire.primitives import (
-    ArrayOf,
-    Blob,
-    CompactLength,
-    Fields,
-    Fixed,
-    FixedLength,
-    Flag,
-    NullableFields,
-    TaggedFields,
-    Text,
-    UuidBytes,
-)
+from kproto.wire.primitives import Blob, CompactLength, Fixed, FixedLength, Flag, Text, UuidBytes
 from kproto.wire.varint import UNSIGNED_VARINT_TABLE
 
 __all__ = ["encoder_source"]

@@ -11,7 +11,8 @@ from types import MappingProxyType
 from typing import Any, Final
 from uuid import UUID, SafeUUID
 
-from kproto.wire.primitives import STRING_BYTES_MAX, TAG_MAX
+from kproto.wire.compounds import TAG_MAX
+from kproto.wire.primitives import STRING_BYTES_MAX
 from kproto.wire.varint import UNSIGNED_VARINT_TABLE, encode_unsigned_varint, read_unsigned_varint
 from kproto.wire.wire_type import NO_UUID
 

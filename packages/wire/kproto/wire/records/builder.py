@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from struct import Struct
-from typing import Any, Final
+from typing import Final
 
 from kproto.wire.errors import DecodeError, EncodeError
 from kproto.wire.records.compression import check_level, compress
 from kproto.wire.records.crc import crc32c
+from kproto.wire.records.header_writer import NULL, ZIGZAG, encode_headers, nullable_bytes
 from kproto.wire.records.model import (
     NO_PRODUCER_EPOCH,
     NO_PRODUCER_ID,
@@ -21,7 +22,7 @@ from kproto.wire.records.model import (
     RECORD_BATCH_OVERHEAD,
     Compression,
 )
-from kproto.wire.varint import UNSIGNED_VARINT_TABLE, encode_varint, encode_varlong
+from kproto.wire.varint import encode_varint, encode_varlong
 
 __all__ = ["RecordBatchBuilder", "restamp"]
 
@@ -41,15 +42,11 @@ CRC_AT: Final = 17
 assert PREFIX.size + COVERED.size == RECORD_BATCH_OVERHEAD
 
 # Look-ups in place of arithmetic: a length, count or delta below 8192 has a varint of one or two bytes.
-ZIGZAG: Final = UNSIGNED_VARINT_TABLE[::2]
 ZIGZAG_PLUS_SIZE: Final = tuple(range(1, 65)) + tuple(range(66, 8194))  # a length and the bytes of its varint
 HEADS: Final = tuple(b"\0" + delta for delta in ZIGZAG)  # attributes, and the timestamp delta
 HEADS_SIZE: Final = len(HEADS)
 NOT_YET: Final = -(2**63)  # further from any timestamp than HEADS reach
-NULL: Final = b"\x01"  # the length -1
 NO_HEADERS: Final = b"\0"
-HEADER_NAMES_MAX: Final = 512
-HEADER_NAME_KEPT_MAX: Final = 256  # bytes
 
 
 class RecordBatchBuilder:
@@ -138,7 +135,7 @@ class RecordBatchBuilder:
                 return
             except (IndexError, TypeError):  # a length or number that no table holds, or no number at all
                 pass
-        self._append(timestamp_ms, _nullable(key, "key"), _nullable(value, "value"), headers)
+        self._append(timestamp_ms, nullable_bytes(key, "key"), nullable_bytes(value, "value"), headers)
 
     def _append(
         self,
@@ -250,56 +247,3 @@ def restamp(batch: bytes, producer_id: int, producer_epoch: int, base_sequence: 
     STAMP.pack_into(stamped, STAMP_AT, producer_id, producer_epoch, base_sequence)
     CRC.pack_into(stamped, CRC_AT, crc32c(memoryview(stamped)[COVERED_AT:]))
     return bytes(stamped)
-
-
-def _nullable(value: Any, name: str) -> bytes | None:
-    """bytes of any buffer, or None; a str is the commonest mistake, and must not reach the join."""
-    if value is None:
-        return None
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        return bytes(value)
-    raise EncodeError(f"Record {name}", value, "is neither bytes nor None")
-
-
-# Header names are few and come again: their bytes, length first. Bounded; a full one takes no more.
-_header_names: Final[dict[str, bytes]] = {}
-
-
-def encode_headers(headers: Iterable[tuple[str, bytes | None]]) -> bytes:
-    """The count and the headers of a record. Raises EncodeError naming the header."""
-    pairs = headers if headers.__class__ in (list, tuple) else list(headers)
-    try:
-        parts = [ZIGZAG[len(pairs)]]
-        for key, value in pairs:
-            if value.__class__ is not bytes:
-                raise KeyError
-            parts += (_header_names[key], ZIGZAG[len(value)], value)
-        return b"".join(parts)
-    except (KeyError, IndexError, TypeError, ValueError):
-        return _encode_headers(pairs)
-
-
-def _encode_headers(pairs: Iterable[tuple[str, bytes | None]]) -> bytes:
-    """Any headers: the plain twin, which also learns the names."""
-    parts: list[bytes] = []
-    for index, pair in enumerate(pairs):
-        try:
-            key, value = pair
-        except (TypeError, ValueError):
-            raise EncodeError(f"Record headers[{index}]", pair, "is no pair of str and bytes") from None
-        if not isinstance(key, str):
-            raise EncodeError(f"Record headers[{index}].key", key, "is not a str")
-        data = _nullable(value, f"headers[{index}].value")
-        parts += (_header_name(key, index), NULL if data is None else encode_varint(len(data)), data or b"")
-    return encode_varint(len(parts) // 3) + b"".join(parts)
-
-
-def _header_name(key: str, index: int) -> bytes:
-    try:
-        name = key.encode()
-    except UnicodeEncodeError:
-        raise EncodeError(f"Record headers[{index}].key", key, "has a lone surrogate") from None
-    encoded = encode_varint(len(name)) + name
-    if len(_header_names) < HEADER_NAMES_MAX and len(name) <= HEADER_NAME_KEPT_MAX:
-        _header_names[key] = encoded
-    return encoded
