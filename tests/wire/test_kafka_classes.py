@@ -7,12 +7,11 @@ reads and writes again carry both.
 
 from __future__ import annotations
 
-from base64 import b64encode, urlsafe_b64encode
-from uuid import UUID
-
 import pytest
 from brokers.jars import kafka_clients_jar
 from brokers.judge import Judge, JudgeDied, JudgeError
+from brokers.kafka_json import RETIRED as RETIRED_VERSIONS
+from brokers.kafka_json import kafka_json
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,20 +20,16 @@ from kproto.wire import (
     RESPONSES,
     DecodeError,
     MetadataRequest,
-    ProduceRequest,
-    ProduceResponse,
     RequestHeader,
     ResponseHeader,
 )
 from kproto.wire.definitions import load
-from kproto.wire.field import element_struct
 from kproto.wire.strategies import messages
-from kproto.wire.wire_type import Array, Records
 
 pytestmark = pytest.mark.java
 
 MESSAGES = (RequestHeader, ResponseHeader, *REQUESTS.values(), *RESPONSES.values())
-RETIRED = {(cls, version) for cls in (ProduceRequest, ProduceResponse) for version in range(3)} | {(RequestHeader, 0)}
+RETIRED = {(cls, version) for cls in MESSAGES for version in RETIRED_VERSIONS.get(cls.__name__, ())}
 JUDGED = [(cls, version) for cls in MESSAGES for version in cls.versions if (cls, version) not in RETIRED]
 
 TAG_MAX = 2**31 - 1
@@ -52,32 +47,6 @@ EACH_VERSION = pytest.mark.parametrize(("cls", "version"), JUDGED, ids=name)
 def judge():
     with Judge() as opened:
         yield opened
-
-
-def camel_case(snake_case):
-    first, *rest = snake_case.split("_")
-    return first + "".join(map(str.title, rest))
-
-
-def kafka_json(struct, version, *, content=True):
-    """A value as Kafka's JSON says it. content: whether records are there, or the "" that Kafka writes for any."""
-    return {
-        camel_case(field.name): json_value(field, getattr(struct, field.name), version, content)
-        for field in struct.fields
-        if version in field.versions and not (field.is_tagged(version) and getattr(struct, field.name) == field.default)
-    }
-
-
-def json_value(field, value, version, content):
-    if element_struct(field.type) is not None and value is not None:
-        if isinstance(field.type, Array):
-            return [kafka_json(element, version, content=content) for element in value]
-        return kafka_json(value, version, content=content)
-    if isinstance(value, UUID):
-        return urlsafe_b64encode(value.bytes).decode().rstrip("=")
-    if isinstance(value, bytes):
-        return b64encode(value).decode() if content or field.type is not Records else ""
-    return list(value) if isinstance(value, tuple) else value
 
 
 def rewritten(judge, cls, version, encoded):
