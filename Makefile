@@ -8,7 +8,7 @@ EXAMPLES  ?= 1000
 MUTATIONS ?= 100000
 JOBS      ?= 2
 
-.PHONY: test demo check types lint coverage properties fuzz bench brokers docs clean
+.PHONY: test demo check coverage properties fuzz bench brokers docs clean
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -28,8 +28,8 @@ check: $(READY)  ## lint, types, import layers
 	$(BIN)/python -m pytest -q tests/architecture
 
 coverage: $(READY)  ## 100 % of the branches of kproto.wire
-	$(BIN)/python -m coverage run -m pytest -q -m "not broker" tests/wire
-	$(BIN)/python -m coverage report
+	HYPOTHESIS_PROFILE=coverage $(BIN)/python -m pytest -q -n $(JOBS) -m "not broker and not java" \
+		--cov --cov-report=term tests/wire
 
 properties: $(READY)  ## each property EXAMPLES times, as a table
 	$(BIN)/python tests/properties.py --examples $(EXAMPLES)
@@ -41,7 +41,7 @@ bench: $(READY)  ## ratios against other implementations, in one run
 	$(BIN)/python -m benchmarks
 
 brokers: $(READY)  ## against a real Apache Kafka; needs Java and Maven
-	KPROTO_REQUIRE_KAFKA=1 $(BIN)/python -m pytest -m "broker or java"
+	KPROTO_REQUIRE_KAFKA=1 $(BIN)/python -m pytest -m broker
 
 docs: $(READY)  ## the pages that are generated from the declarations
 	$(BIN)/python -m kproto.wire.tables > docs/messages.md

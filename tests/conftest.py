@@ -10,4 +10,5 @@ settings.register_profile(
     print_blob=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
+settings.register_profile("coverage", settings.get_profile("default"), max_examples=25)  # each line is traced
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))

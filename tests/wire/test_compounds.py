@@ -7,14 +7,19 @@ import pytest
 from kproto.wire import (
     BadCount,
     DecodeError,
+    Message,
     MetadataRequest,
     MetadataResponse,
     ProduceResponse,
     SaslAuthenticateRequest,
     SaslHandshakeResponse,
+    Struct,
     Underrun,
     UnexpectedNull,
+    oracle,
 )
+from kproto.wire.field import field
+from kproto.wire.wire_type import Int16
 
 
 @pytest.mark.parametrize(
@@ -79,3 +84,39 @@ def test_a_known_tag_must_fill_its_size():
             ProduceResponse.decode(damaged, 10)
     with pytest.raises(Underrun, match=r"need 100 bytes for tag 0, \d+ remain"):
         ProduceResponse.decode(encoded[: head + 2] + b"\x64" + encoded[head + 3 :], 10)
+
+
+class Holder(Message, versions="0"):
+    """A struct that may be null."""
+
+    class Held(Struct):
+        """What it holds."""
+
+        number: int = field(Int16)
+
+    held: Held | None = field(Held, nullable="0+", default=None)
+
+
+@pytest.mark.parametrize(
+    ("data", "held"), [("ff", None), ("010005", Holder.Held(number=5)), ("01ffff", Holder.Held(number=-1))]
+)
+def test_a_nullable_struct_stands_behind_a_marker(data, held):
+    assert Holder.decode(bytes.fromhex(data), 0) == Holder(held=held)
+    assert Holder(held=held).encode(0).hex() == data
+
+
+def test_a_marker_is_nothing_but_minus_one_or_one():
+    for marker in (0, 2, 127, 128):
+        with pytest.raises(DecodeError, match="Holder v0 held at byte 0: expected a marker of -1 or 1"):
+            Holder.decode(bytes([marker, 0, 5]), 0)
+
+
+@pytest.mark.parametrize("count", [0, 1, 255, 256, 257, 5_000])
+def test_arrays_of_numbers_of_any_length(count):
+    """Beyond 256 numbers the function that packs them is made anew."""
+    partition = MetadataResponse.MetadataResponsePartition(replica_nodes=range(count))
+    response = MetadataResponse(topics=[MetadataResponse.MetadataResponseTopic(partitions=[partition])])
+    for version in (0, 12):
+        encoded = response.encode(version)
+        assert MetadataResponse.decode(encoded, version).topics[0].partitions[0].replica_nodes == tuple(range(count))
+        assert oracle.encode(response, version) == encoded

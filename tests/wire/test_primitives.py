@@ -97,3 +97,12 @@ def test_uuids():
     topic = MetadataResponse.MetadataResponseTopic(topic_id=value)
     decoded = MetadataResponse.decode(MetadataResponse(topics=[topic]).encode(12), 12).topics[0].topic_id
     assert (decoded, hash(decoded), str(decoded), decoded.is_safe) == (value, hash(value), str(value), value.is_safe)
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+def test_any_buffer_of_bytes_is_taken(kind):
+    expected = SaslAuthenticateRequest(auth_bytes=b"token")
+    for version in expected.versions:
+        encoded = SaslAuthenticateRequest(auth_bytes=kind(b"token")).encode(version)
+        assert encoded == expected.encode(version)
+        assert SaslAuthenticateRequest.decode(kind(encoded), version) == expected

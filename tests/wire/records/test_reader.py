@@ -409,3 +409,28 @@ def test_header_names_are_kept_within_bounds():
     records = [(1, None, b"", [(f"reader-{index}", b"x")]) for index in range(1_500)]
     (batch,) = read_record_batches(built(records))
     assert [found.headers[0][0] for found in batch] == [f"reader-{index}" for index in range(1_500)]
+
+
+@pytest.mark.parametrize("value", [None, b"", b"x" * 63, b"x" * 64])
+@pytest.mark.parametrize("name", ["", "n" * 63, "n" * 64])
+def test_headers_at_the_edge_of_the_fast_path(name, value):
+    """Names and values below 64 bytes are read in place, and null ones; a length below -1 is for the plain reader."""
+    (batch,) = read_record_batches(built([(1, None, b"", [(name, value)])]))
+    assert next(iter(batch)).headers == ((name, value),)
+    with pytest.raises(BadCount, match="a length of -1 or more"):
+        loop_headers(b"\x02\x00\x03\x00\x00", 0, 5)
+
+
+@pytest.mark.parametrize("body", [b"\x02\x01\x01", b"\x01", b"\x7e"])
+def test_the_declaration_refuses_what_the_readers_refuse_of_headers(body):
+    """A null key, a negative count, and more headers than there are bytes for."""
+    record = b"\0\0\0\x01\x01" + body
+    with pytest.raises((DecodeError, ConstructError)):
+        RECORD.parse(encode_varlong(len(record)) + record)
+
+
+def test_a_run_that_ends_with_the_batch_or_before_it():
+    rows = [(1_700_000_000_000, b"key", b"value", [])] * 20
+    for records in (rows, [*rows, (1_700_000_000_000, b"key", None, [])]):
+        (batch,) = read_record_batches(built(records))
+        assert [found.value for found in batch] == [record[2] for record in records]

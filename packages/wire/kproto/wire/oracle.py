@@ -96,8 +96,6 @@ def to_container(struct: Struct, version: int, path: str) -> Container:
 
 def _to_construct(field: Field, value: Any, version: int, path: str) -> Any:
     if isinstance(field.type, Array):
-        if value is not None and not isinstance(value, tuple):
-            raise EncodeError(field_path(path), value, "is not an array")
         struct = element_struct(field.type)
         if value is None or struct is None:
             return value

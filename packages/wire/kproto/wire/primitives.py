@@ -12,6 +12,7 @@ to `parse` gets `report(start, stop, path, type_name, value)` for each range, in
 from __future__ import annotations
 
 import struct
+from abc import ABC, abstractmethod
 from typing import Any, ClassVar, Final
 from uuid import UUID
 
@@ -175,9 +176,6 @@ class FixedLength(Construct):  # type: ignore[misc]
         stream.write(struct.pack(self.fixed.fmtstr, obj))
         return obj
 
-    def _sizeof(self, context: Any, path: str) -> int:
-        return int(self.fixed.length)
-
 
 class CompactLength(Construct):  # type: ignore[misc]
     """KIP-482: an unsigned varint of length + 1, so that 0 can mean null."""
@@ -189,11 +187,8 @@ class CompactLength(Construct):  # type: ignore[misc]
         UNSIGNED_VARINT._build(obj + 1, stream, context, path)
         return obj
 
-    def _sizeof(self, context: Any, path: str) -> int:
-        return 1
 
-
-class LengthPrefixed(Construct):  # type: ignore[misc]
+class LengthPrefixed(Construct, ABC):  # type: ignore[misc]
     """A length, then that many bytes; null is length -1."""
 
     type_name: str
@@ -232,11 +227,13 @@ class LengthPrefixed(Construct):  # type: ignore[misc]
         stream.write(data)
         return obj
 
+    @abstractmethod
     def _value(self, data: bytes, path: str, behind: int) -> Any:
-        raise NotImplementedError  # Text and Blob answer
+        """What the bytes say; `behind` is the offset of the byte after them."""
 
+    @abstractmethod
     def _data(self, obj: Any, path: str) -> bytes:
-        raise NotImplementedError  # Text and Blob answer
+        """The bytes of a value that is not null."""
 
 
 class Text(LengthPrefixed):

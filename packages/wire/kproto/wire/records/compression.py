@@ -64,21 +64,15 @@ def compress(codec: Compression, data: bytes, level: int | None = None) -> bytes
     Raises EncodeError for a level out of bounds, and for snappy where cramjam is not installed.
     """
     check_level(codec, level)
-    match codec:
-        case Compression.NONE:
-            return data
-        case Compression.GZIP:
-            stream = zlib.compressobj(GZIP_LEVEL if level is None else level, zlib.DEFLATED, GZIP_WINDOW)
-            return stream.compress(data) + stream.flush()
-        case Compression.SNAPPY:
-            return _compress_snappy(data)
-        case Compression.LZ4:
-            return _compress_lz4(data, level)
-        case Compression.ZSTD:
-            return _compress_zstd(data, ZSTD_LEVEL if level is None else level)
+    return data if codec is Compression.NONE else COMPRESSORS[codec](data, level)
 
 
-def _compress_snappy(data: bytes) -> bytes:
+def _compress_gzip(data: bytes, level: int | None) -> bytes:
+    stream = zlib.compressobj(GZIP_LEVEL if level is None else level, zlib.DEFLATED, GZIP_WINDOW)
+    return stream.compress(data) + stream.flush()
+
+
+def _compress_snappy(data: bytes, level: int | None) -> bytes:
     snappy = _snappy()
     parts = [XERIAL_HEADER]
     for start in range(0, len(data), XERIAL_BLOCK):
@@ -105,9 +99,10 @@ def _compress_lz4(data: bytes, level: int | None) -> bytes:
 _zstd_contexts: Final[dict[int, list[Any]]] = {}
 
 
-def _compress_zstd(data: bytes, level: int) -> bytes:
+def _compress_zstd(data: bytes, level: int | None) -> bytes:
     from zstandard import ZstdCompressor
 
+    level = ZSTD_LEVEL if level is None else level
     try:
         context = _zstd_contexts[level].pop()
     except (KeyError, IndexError):
@@ -118,6 +113,14 @@ def _compress_zstd(data: bytes, level: int) -> bytes:
         if len(idle) < KEPT_CONTEXTS_MAX:
             idle.append(context)
     return compressed
+
+
+COMPRESSORS: Final[dict[Compression, Callable[[bytes, int | None], bytes]]] = {
+    Compression.GZIP: _compress_gzip,
+    Compression.SNAPPY: _compress_snappy,
+    Compression.LZ4: _compress_lz4,
+    Compression.ZSTD: _compress_zstd,
+}
 
 
 def _snappy() -> Any:
