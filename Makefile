@@ -31,8 +31,8 @@ coverage: $(READY)  ## 100 % of the branches of kproto.wire
 	HYPOTHESIS_PROFILE=coverage $(BIN)/python -m pytest -q -n $(JOBS) -m "not broker and not java" \
 		--cov --cov-report=term tests/wire
 
-properties: $(READY)  ## each property EXAMPLES times, as a table
-	$(BIN)/python tests/properties.py --examples $(EXAMPLES)
+properties: $(READY)  ## each property EXAMPLES times, as a table; SEED repeats a run
+	$(BIN)/python tests/properties.py --examples $(EXAMPLES) --jobs $(JOBS) $(if $(SEED),--seed $(SEED))
 
 fuzz: $(READY)  ## MUTATIONS damaged inputs for each message, and for record batches
 	$(BIN)/python tests/fuzz.py --mutations $(MUTATIONS)
@@ -45,6 +45,7 @@ brokers: $(READY)  ## against a real Apache Kafka; needs Java and Maven
 
 docs: $(READY)  ## the pages that are generated from the declarations
 	$(BIN)/python -m kproto.wire.tables > docs/messages.md
+	$(BIN)/python -m kproto.tools.diagrams > docs/states.md
 
 clean:
 	rm -rf $(VENV) .hypothesis .mypy_cache .pytest_cache .ruff_cache .coverage dist

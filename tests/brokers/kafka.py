@@ -16,15 +16,32 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 
+import trustme
 from brokers.jars import classpath
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 START_SECONDS = 120
 STOP_SECONDS = 30
 ADMIN_SECONDS = 30
 LOG_TAIL = 3000  # characters of its log that a failure shows
+SECURE_LISTENERS = {  # beside PLAINTEXT
+    "SSL": "SSL",
+    "MTLS": "SSL",  # the client has to show a certificate
+    "SASL_PLAINTEXT": "SASL_PLAINTEXT",
+    "SASL_SSL": "SASL_SSL",
+    "OAUTH": "SASL_PLAINTEXT",
+    "OAUTH_SSL": "SASL_SSL",
+}
+USERS = {"alice": "alice-secret", "bob": "bob-secret"}
+SECURITY = "org.apache.kafka.common.security"
 
 
 def free_ports(count: int) -> list[int]:
@@ -184,3 +201,46 @@ class ApacheKafka:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def secure_kafka(folder: Path, authority: trustme.CA, *, reauth_ms: int = 0) -> ApacheKafka:
+    """A broker with all ways in: PLAINTEXT, and those of SECURE_LISTENERS; not yet started.
+
+    PLAIN, SCRAM-SHA-256 and SCRAM-SHA-512 know USERS; OAUTHBEARER takes unsecured tokens (RFC 7515, "alg": "none").
+    folder: for its keystore. authority: signs its certificate, for localhost and 127.0.0.1, and is the one that MTLS
+    trusts. reauth_ms: connections.max.reauth.ms; 0 for sessions without end.
+    """
+    settings = {
+        **_keystore(folder, authority),
+        "listener.name.mtls.ssl.client.auth": "required",
+        "sasl.enabled.mechanisms": "PLAIN,SCRAM-SHA-256,SCRAM-SHA-512",
+        "connections.max.reauth.ms": str(reauth_ms),
+    }
+    users = " ".join(f'user_{name}="{password}"' for name, password in USERS.items())
+    for listener in ("sasl_plaintext", "sasl_ssl"):
+        jaas = f"listener.name.{listener}"
+        settings[f"{jaas}.plain.sasl.jaas.config"] = f"{SECURITY}.plain.PlainLoginModule required {users};"
+        for mechanism in ("scram-sha-256", "scram-sha-512"):
+            settings[f"{jaas}.{mechanism}.sasl.jaas.config"] = f"{SECURITY}.scram.ScramLoginModule required;"
+    for listener in ("oauth", "oauth_ssl"):
+        settings[f"listener.name.{listener}.sasl.enabled.mechanisms"] = "OAUTHBEARER"
+        settings[f"listener.name.{listener}.oauthbearer.sasl.jaas.config"] = (
+            f'{SECURITY}.oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub="admin";'
+        )
+    return ApacheKafka(listeners=SECURE_LISTENERS, settings=settings, scram=USERS)
+
+
+def _keystore(folder: Path, authority: trustme.CA) -> dict[str, str]:
+    """Kafka reads PEM, but of private keys only PKCS #8, which is not what trustme writes."""
+    issued = authority.issue_cert("localhost", "127.0.0.1")
+    key = load_pem_private_key(issued.private_key_pem.bytes(), None)
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    keystore, truststore = folder / "keystore.pem", folder / "truststore.pem"
+    keystore.write_bytes(pem + b"".join(part.bytes() for part in issued.cert_chain_pems))
+    authority.cert_pem.write_to_path(truststore)
+    return {
+        "ssl.keystore.type": "PEM",
+        "ssl.keystore.location": str(keystore),
+        "ssl.truststore.type": "PEM",
+        "ssl.truststore.location": str(truststore),
+    }

@@ -6,7 +6,7 @@ The live driver (`driver.py`) and the tests' simulation drive the same cores thr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple, Protocol
 
 from kproto.wire import KafkaError
@@ -64,8 +64,8 @@ class SansIO(Protocol):
     def token_fetched(self, connection_id: int, token: str | KafkaError, now_ms: int) -> None:
         """The token that was asked for, or why there is none."""
 
-    def data_to_send(self, connection_id: int) -> Sequence[Buffer]:
-        """What waits to be written, in order; empty when all is out."""
+    def data_to_send(self, connection_id: int) -> Collection[Buffer]:
+        """What waits to be written, in order; empty when all is out. Not to be changed, nor kept."""
 
     def data_sent(self, connection_id: int, size: int, now_ms: int) -> None:
         """So many bytes of `data_to_send` were written."""

@@ -1,0 +1,276 @@
+"""The one driver: non-blocking sockets on an asyncio loop, for any core.
+
+Layer: client. Its pass (read what is there, let the core decide, write) has entrances for the loop, when a socket is
+ready or a deadline comes, and for any other thread, which calls `run_pass`. A guard lets one in at a time, and nobody
+waits for it: who finds it taken leaves what he wants in `call`, and whoever is inside looks again before he goes. So a
+busy thread that never yields still gets its answers read, by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from itertools import islice
+from typing import Any, Final
+
+from kproto.client.effects import Close, ConnectionObserver, Effect, FetchToken, Open, Resolve, SansIO
+from kproto.client.errors import ConfigError
+from kproto.client.link import Link, reason_of
+from kproto.client.lookup import look_up
+from kproto.client.tokens import TokenSource
+
+__all__ = ["Driver", "monotonic_ms"]
+
+READ_SIZE: Final = 1 << 18  # bytes
+READS_MAX: Final = 8  # of one socket in a pass: then the others have their turn
+DECISIONS_MAX: Final = 100  # of a core in a pass: then the loop has its turn
+BUFFERS_MAX: Final = 512  # of one sendmsg; systems take 1024
+
+
+def monotonic_ms() -> int:
+    """The clock that cores are given."""
+    return time.monotonic_ns() // 1_000_000
+
+
+class Driver:
+    """Drives one core on one loop.
+
+    collect: called inside the guard at the end of each pass; deliver: called with what it gave, outside the guard, by
+    the thread that made the pass. send_buffer_bytes, receive_buffer_bytes: of sockets, -1 as the system has it.
+    tokens: for OAUTHBEARER. `run_pass`, `call` and `wake` may be called by any thread, the rest by the loop's.
+    Raises ConfigError on a loop without `add_reader`.
+    """
+
+    def __init__(
+        self,
+        core: SansIO,
+        *,
+        loop: asyncio.AbstractEventLoop,
+        collect: Callable[[], Any],
+        deliver: Callable[[Any], None],
+        send_buffer_bytes: int = -1,
+        receive_buffer_bytes: int = -1,
+        tokens: TokenSource | None = None,
+        observer: ConnectionObserver | None = None,
+        clock: Callable[[], int] = monotonic_ms,
+    ) -> None:
+        check_loop(loop)
+        self._core = core
+        self._loop = loop
+        self._loop_thread = threading.get_ident()
+        self._collect = collect
+        self._deliver = deliver
+        self._buffer_bytes = (send_buffer_bytes, receive_buffer_bytes)
+        self._tokens = tokens
+        self._observer = observer
+        self._clock = clock
+        self._guard = threading.Lock()
+        self._calls: deque[Callable[[int], None]] = deque()
+        self._links: dict[int, Link] = {}
+        self._closing: deque[Link] = deque()
+        self._woken = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_ms: int | None = None
+        self._deadline_ms: int | None = None
+        self._closed = False
+
+    def call(self, action: Callable[[int], None]) -> None:
+        """Have `action(now_ms)` done inside the guard, and a pass made: at once, by this thread or by who is inside."""
+        self._calls.append(action)
+        self.run_pass()
+
+    def run_pass(self) -> None:
+        """Make a pass over all connections, unless somebody is making one: then he makes another."""
+        calls = self._calls
+        calls.append(_nothing)  # seen by whoever holds the guard, however late he looks
+        while calls and self._guard.acquire(blocking=False):
+            try:
+                collected = self._pass()
+            finally:
+                self._guard.release()
+            self._deliver(collected)
+
+    def wake(self) -> None:
+        """Have the loop make a pass soon. One wake-up is pending at most."""
+        if not self._woken and not self._closed:
+            self._woken = True
+            with suppress(RuntimeError):  # the loop is closed: nobody is left to be woken
+                self._loop.call_soon_threadsafe(self._on_wake)
+
+    def close(self) -> None:
+        """Close all sockets and forget the timer. Nothing is delivered any more."""
+        self._closed = True
+        for link in list(self._links.values()):
+            self._close(link.connection_id)
+        self._deadline_ms = None
+        self._tell_loop()
+
+    def _pass(self) -> Any:
+        now_ms = self._clock()
+        calls = self._calls
+        while calls:
+            calls.popleft()(now_ms)
+        for link in list(self._links.values()):
+            if link.connected:
+                self._read(link, now_ms)
+        self._decide(now_ms)
+        if threading.get_ident() == self._loop_thread:
+            self._tell_loop()
+        elif self._has_news_for_loop():
+            self.wake()
+        return self._collect()
+
+    def _decide(self, now_ms: int) -> None:
+        """Let the core decide, and write what it wants to, until it wants nothing more."""
+        for _ in range(DECISIONS_MAX):
+            effects = self._core.poll(now_ms)
+            for effect in effects:
+                self._perform(effect, now_ms)
+            for link in list(self._links.values()):
+                if link.connected:
+                    self._write(link, now_ms)
+            self._deadline_ms = self._core.next_deadline_ms()
+            if not effects and (self._deadline_ms is None or self._deadline_ms > now_ms):
+                return
+
+    def _read(self, link: Link, now_ms: int) -> None:
+        for _ in range(READS_MAX):
+            try:
+                data = link.socket.recv(READ_SIZE)
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError as error:
+                self._lost(link, reason_of(error), now_ms)
+                return
+            if not data:
+                self._lost(link, None, now_ms)
+                return
+            self._core.data_received(link.connection_id, data, now_ms)
+            if len(data) < READ_SIZE:
+                return
+
+    def _write(self, link: Link, now_ms: int) -> None:
+        while buffers := self._core.data_to_send(link.connection_id):
+            try:
+                size = link.send(list(islice(buffers, BUFFERS_MAX)))
+            except (BlockingIOError, InterruptedError):
+                link.wants_write = True
+                return
+            except OSError as error:
+                self._lost(link, reason_of(error), now_ms)
+                return
+            self._core.data_sent(link.connection_id, size, now_ms)
+        link.wants_write = False
+
+    def _perform(self, effect: Effect, now_ms: int) -> None:
+        match effect:
+            case Open():
+                self._open(effect, now_ms)
+            case Close(connection_id):
+                self._close(connection_id)
+            case Resolve(host, port):
+                look_up(host, port, lambda found: self._later(lambda at_ms: self._core.resolved(host, found, at_ms)))
+            case FetchToken(connection_id):
+                assert self._tokens is not None
+                self._tokens.fetch(
+                    self._loop,
+                    lambda token: self._later(lambda at_ms: self._core.token_fetched(connection_id, token, at_ms)),
+                )
+
+    def _later(self, action: Callable[[int], None]) -> None:
+        self._calls.append(action)
+        self.wake()
+
+    def _open(self, effect: Open, now_ms: int) -> None:
+        try:
+            link = Link(effect, *self._buffer_bytes)
+        except OSError as error:
+            self._core.connection_lost(effect.connection_id, reason_of(error), now_ms)
+            return
+        self._links[effect.connection_id] = link
+
+    def _connected(self, link: Link, now_ms: int) -> None:
+        """A socket that was connecting is writable: it has connected, or failed, or was closed meanwhile."""
+        if link.connected or self._links.get(link.connection_id) is not link:
+            return
+        reason = link.finish()
+        if reason is not None:
+            self._lost(link, reason, now_ms)
+            return
+        if self._observer is not None:
+            self._observer.opened(link.connection_id, *link.addresses())
+        self._core.connection_made(link.connection_id, now_ms)
+
+    def _lost(self, link: Link, reason: str | None, now_ms: int) -> None:
+        self._close(link.connection_id)
+        self._core.connection_lost(link.connection_id, reason, now_ms)
+
+    def _close(self, connection_id: int) -> None:
+        link = self._links.pop(connection_id, None)
+        if link is None:
+            return
+        self._closing.append(link)
+        if self._observer is not None and link.connected:
+            self._observer.closed(connection_id)
+        link.connected = False
+
+    # What only the loop's thread may do: change what the loop watches.
+
+    def _has_news_for_loop(self) -> bool:
+        deadline_ms, timer_ms = self._deadline_ms, self._timer_ms
+        earlier = deadline_ms is not None and (timer_ms is None or deadline_ms < timer_ms)
+        return bool(self._closing) or earlier or any(not link.watched for link in self._links.values())
+
+    def _tell_loop(self) -> None:
+        while self._closing:
+            self._closing.popleft().close(self._loop)
+        for link in self._links.values():
+            if not link.watched:
+                link.watch(self._loop, self.run_pass, partial(self._on_writable, link))
+        if self._deadline_ms != self._timer_ms:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer, self._timer_ms = None, self._deadline_ms
+            if self._deadline_ms is not None:
+                wait_ms = max(0, self._deadline_ms - self._clock())
+                self._timer = self._loop.call_later(wait_ms / 1000, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = self._timer_ms = None
+        self.run_pass()
+
+    def _on_wake(self) -> None:
+        self._woken = False
+        self.run_pass()
+
+    def _on_writable(self, link: Link) -> None:
+        if link.connected:
+            self.run_pass()
+        else:
+            self.call(partial(self._connected, link))
+
+
+def check_loop(loop: asyncio.AbstractEventLoop) -> None:
+    """Raises ConfigError, which says what to do, where the loop cannot watch sockets."""
+    ours, theirs = socket.socketpair()
+    try:
+        loop.add_reader(ours.fileno(), _nothing, 0)
+        loop.remove_reader(ours.fileno())
+    except NotImplementedError:
+        raise ConfigError(
+            f"the event loop {type(loop).__name__} cannot watch sockets (add_reader), as Windows' default cannot: "
+            "use asyncio.run(main(), loop_factory=asyncio.SelectorEventLoop)"
+        ) from None
+    finally:
+        ours.close()
+        theirs.close()
+
+
+def _nothing(now_ms: int) -> None:
+    """A call that asks for a pass and no more."""

@@ -1,0 +1,104 @@
+"""One non-blocking socket of the driver, and what its loop watches of it.
+
+Layer: client. Part of the driver: it does I/O.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import socket
+from collections.abc import Callable
+from typing import Final
+
+from kproto.client.effects import Buffer, Open
+
+__all__ = ["Link", "reason_of"]
+
+IN_PROGRESS: Final = frozenset({0, errno.EINPROGRESS, errno.EWOULDBLOCK, getattr(errno, "WSAEWOULDBLOCK", 0)})
+
+
+class Link:
+    """A socket that connects to what an `Open` names; connected: whether it has.
+
+    send_buffer_bytes, receive_buffer_bytes: -1 as the system has it. Raises OSError where nothing can be connected.
+    """
+
+    def __init__(self, effect: Open, send_buffer_bytes: int, receive_buffer_bytes: int) -> None:
+        self.connection_id = effect.connection_id
+        self.connected = False
+        self.wants_write = True  # a socket is writable once it has connected
+        self._watched = (False, False)
+        family = socket.AF_INET6 if ":" in effect.address else socket.AF_INET
+        self.socket = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            self.socket.setblocking(False)
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            if send_buffer_bytes >= 0:
+                self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer_bytes)
+            if receive_buffer_bytes >= 0:
+                self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer_bytes)
+            code = self.socket.connect_ex((effect.address, effect.port))
+            if code not in IN_PROGRESS:
+                raise OSError(code, os.strerror(code))
+        except OSError:
+            self.socket.close()
+            raise
+
+    def finish(self) -> str | None:
+        """The attempt has ended: None where it is connected, else why not."""
+        code = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code:
+            return reason_of(OSError(code, os.strerror(code)))
+        self.connected = True
+        self.wants_write = False
+        return None
+
+    def send(self, buffers: list[Buffer]) -> int:
+        """Write what the system takes; how many bytes. Raises BlockingIOError where it takes none, OSError."""
+        if hasattr(self.socket, "sendmsg"):
+            return self.socket.sendmsg(buffers)
+        return self.socket.send(buffers[0])  # Windows has no sendmsg
+
+    def addresses(self) -> tuple[tuple[str, int], tuple[str, int]]:
+        """Host and port of our end, and of theirs."""
+        local, remote = self.socket.getsockname(), self.socket.getpeername()
+        return (local[0], local[1]), (remote[0], remote[1])
+
+    @property
+    def watched(self) -> bool:
+        """Whether the loop watches what it should."""
+        return self._watched == (self.connected, self.wants_write)
+
+    def watch(
+        self, loop: asyncio.AbstractEventLoop, on_readable: Callable[[], None], on_writable: Callable[[], None]
+    ) -> None:
+        """Have the loop watch for what matters now. Only in the loop's thread."""
+        fileno = self.socket.fileno()
+        reads, writes = self._watched
+        if self.connected != reads:
+            loop.add_reader(fileno, on_readable)
+        if self.wants_write and not writes:
+            loop.add_writer(fileno, on_writable)
+        elif writes and not self.wants_write:
+            loop.remove_writer(fileno)
+        self._watched = (self.connected, self.wants_write)
+
+    def close(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Only in the loop's thread: the loop must forget the socket before its number is used again."""
+        fileno = self.socket.fileno()
+        reads, writes = self._watched
+        if not loop.is_closed():
+            if reads:
+                loop.remove_reader(fileno)
+            if writes:
+                loop.remove_writer(fileno)
+        self.socket.close()
+
+
+def reason_of(error: OSError) -> str:
+    """What the system says, as the beginning of a phrase."""
+    text = error.strerror or str(error) or type(error).__name__
+    return text[:1].lower() + text[1:]

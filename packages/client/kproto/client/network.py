@@ -1,0 +1,285 @@
+"""Many connections, one metadata: asks any node anything, and keeps the picture of the cluster fresh.
+
+Layer: client. A core, driven through `effects.SansIO`. What is above it either waits in line (`enqueue`: any node or a
+certain one, within a time) or chooses by itself (`ready`, `can_send`, `send`), and takes completions after each pass.
+Source: org.apache.kafka.clients.NetworkClient, DefaultMetadataUpdater; KIP-899, KIP-1102, KIP-1242.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from importlib.metadata import version as distribution_version
+from random import Random
+from typing import Any
+
+from kproto.client.cluster import Cluster
+from kproto.client.config import ClientConfig
+from kproto.client.connection import Connection, ConnectionSettings, ConnectionState
+from kproto.client.effects import Buffer, ConnectionObserver, Effect
+from kproto.client.errors import (
+    AuthenticationError,
+    BrokerError,
+    ClientClosedError,
+    KafkaConnectionError,
+    NoBrokersAvailable,
+)
+from kproto.client.in_flight import Completion
+from kproto.client.metadata import RequestGeneration
+from kproto.client.metadata_updater import MetadataUpdater
+from kproto.client.node_connections import NodeConnection, NodeConnections
+from kproto.client.security import Security
+from kproto.client.waiting_line import Waiting, WaitingLine
+from kproto.wire import ErrorCode, KafkaError, Request, Response
+
+__all__ = ["NetworkClient"]
+
+
+class NetworkClient:
+    """See the module.
+
+    config: the client's; rng: for jitter and choices between equals; make_nonce: unpredictable text for SCRAM, from
+    `secrets`; observer: hears of each connection and frame. Raises ConfigError for certificates that cannot be read.
+    now_ms: monotonic milliseconds. Not thread-safe: the driver holds its guard.
+    """
+
+    def __init__(
+        self,
+        config: ClientConfig,
+        *,
+        rng: Random,
+        make_nonce: Callable[[], str],
+        now_ms: int,
+        observer: ConnectionObserver | None = None,
+    ) -> None:
+        self.config = config
+        security = Security(config, make_nonce)
+        security.check()
+        settings = ConnectionSettings(
+            client_id=config.client_id,
+            request_timeout_ms=config.request_timeout_ms,
+            max_in_flight=config.max_in_flight_requests_per_connection,
+            receive_message_max_bytes=config.receive_message_max_bytes,
+            security=security,
+            software_version=distribution_version("kproto"),
+        )
+        self.connections = NodeConnections(config, settings, rng, observer)
+        self._updater = MetadataUpdater(config, self.connections, rng, now_ms)
+        self.metadata = self._updater.metadata
+        self._line = WaitingLine()
+        self._completions: list[Completion] = []
+        self._closed = False
+
+    @property
+    def cluster(self) -> Cluster:
+        """What is known of the cluster; immutable, may be read by any thread."""
+        return self.metadata.cluster
+
+    # What the driver tells: see SansIO.
+
+    def resolved(self, host: str, addresses: Sequence[str] | KafkaError, now_ms: int) -> None:
+        self.connections.resolved(host, addresses, now_ms)
+
+    def connection_made(self, connection_id: int, now_ms: int) -> None:
+        if connection := self._connection(connection_id):
+            connection.connection_made(now_ms)
+
+    def data_received(self, connection_id: int, data: bytes, now_ms: int) -> None:
+        if connection := self._connection(connection_id):
+            connection.data_received(data, now_ms)
+
+    def connection_lost(self, connection_id: int, reason: str | None, now_ms: int) -> None:
+        found = self.connections.by_connection(connection_id)
+        if found is not None and found.connection is not None:
+            found.connection.connection_lost(reason, now_ms)
+            self._settle_one(found, now_ms, told=True)
+
+    def token_fetched(self, connection_id: int, token: str | KafkaError, now_ms: int) -> None:
+        if connection := self._connection(connection_id):
+            connection.token_fetched(token, now_ms)
+
+    def data_to_send(self, connection_id: int) -> Collection[Buffer]:
+        connection = self._connection(connection_id)
+        return () if connection is None else connection.outbound
+
+    def data_sent(self, connection_id: int, size: int, now_ms: int) -> None:
+        if connection := self._connection(connection_id):
+            connection.data_sent(size, now_ms)
+
+    def _connection(self, connection_id: int) -> Connection | None:
+        found = self.connections.by_connection(connection_id)
+        return None if found is None else found.connection
+
+    def poll(self, now_ms: int) -> list[Effect]:
+        """Settle what ended, then metadata, then the line: metadata goes first (CONN-8)."""
+        self.connections.wakes_ms.clear()
+        for found in self.connections.open:
+            if found.connection is not None:
+                found.connection.poll(now_ms)
+        self._settle(now_ms)
+        if not self._closed:
+            if self._updater.update(now_ms):
+                self._settle(now_ms)
+                self._updater.update(now_ms)
+            self._serve_line(now_ms)
+            self._close_idle(now_ms)
+        if self._settle(now_ms):
+            self.connections.wakes_ms.append(now_ms)
+        return self.connections.take_effects()
+
+    def next_deadline_ms(self) -> int | None:
+        deadlines = [*self.connections.wakes_ms, self._line.next_deadline_ms()]
+        deadlines += [found.connection.next_deadline_ms() for found in self.connections.open if found.connection]
+        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+
+    # What is above asks.
+
+    def enqueue(
+        self,
+        request: Request,
+        token: Any,
+        now_ms: int,
+        *,
+        timeout_ms: int,
+        response: type[Response] | None,
+        node_id: int | None = None,
+        version: int | None = None,
+    ) -> None:
+        """Send it as soon as the node, or any if None, can take it; its Completion carries the token.
+
+        timeout_ms: to be sent; from then on request_timeout_ms counts. version: the highest that both sides speak if
+        None. response: the class of the answer, None where the broker sends none.
+        """
+        self._line.add(Waiting(request, response, node_id, version, token, now_ms, now_ms + timeout_ms))
+
+    def take_completions(self) -> list[Completion]:
+        """Those since the last call, in the order in which they ended."""
+        taken, self._completions = self._completions, []
+        return taken
+
+    def ready(self, node_id: int, now_ms: int) -> bool:
+        """Whether a request may be sent to the node now; if not, a connection is begun where that may be.
+
+        Nothing is ready while a metadata update is due: it goes first.
+        """
+        found = self.connections.get(node_id)
+        if found is None or self.metadata.time_to_next_update_ms(now_ms) == 0:
+            return False
+        if found.can_connect(now_ms):
+            self.connections.connect(found, now_ms)
+        return found.can_send()
+
+    def negotiate(self, node_id: int, request: type[Request], within: range | None = None) -> int:
+        """The highest version that the node and we speak; only of a node that is `ready`. See ApiVersions."""
+        found = self.connections.get(node_id)
+        assert found is not None
+        assert found.connection is not None
+        assert found.connection.versions is not None
+        return found.connection.versions.negotiate(request, within)
+
+    def connection_error(self) -> KafkaError | None:
+        """Why no broker can be asked, with the error of each; None while one can, or nothing failed yet."""
+        if any(found.was_ready for found in self.connections.open):
+            return None
+        errors = [found.last_error for found in self.connections.listed if found.last_error is not None]
+        return NoBrokersAvailable(errors) if errors else None
+
+    def close(self, now_ms: int) -> None:
+        """End everything: all requests fail with ClientClosedError, all connections are closed by the next `poll`."""
+        self._closed = True
+        error = ClientClosedError("the client was closed before the answer came")
+        self._completions += [Completion(waiting.token, None, error, -1) for waiting in self._line.take_all()]
+        for found in self.connections.open:
+            self.connections.close(found, error)
+        self._settle(now_ms)
+
+    # What ended.
+
+    def _settle(self, now_ms: int) -> bool:
+        """Whether a connection has ended."""
+        ended = [self._settle_one(found, now_ms) for found in self.connections.open]
+        return any(ended)
+
+    def _settle_one(self, found: NodeConnection, now_ms: int, *, told: bool = False, idle: bool = False) -> bool:
+        connection = found.connection
+        if connection is None:
+            return False
+        if not found.was_ready and connection.state is ConnectionState.READY:
+            self.connections.note_ready(found)
+        for completion in connection.take_completions():
+            self._complete(completion, now_ms)
+        if connection.state is not ConnectionState.CLOSED:
+            return False
+        error = self.connections.ended(found, told=told, now_ms=now_ms)
+        if isinstance(error, AuthenticationError):
+            self.metadata.fatal_error(error)
+            self._fail_line(error, found.node.node_id)
+        if isinstance(error, BrokerError) and error.code == ErrorCode.REBOOTSTRAP_REQUIRED:
+            self._updater.begin_from_bootstrap(now_ms)
+        elif not idle and not self._closed:
+            self.metadata.request_update()
+        return True
+
+    def _complete(self, completion: Completion, now_ms: int) -> None:
+        token, response = completion.token, completion.response
+        if not isinstance(token, RequestGeneration):
+            self._completions.append(completion)
+            if getattr(response, "error_code", 0) == ErrorCode.REBOOTSTRAP_REQUIRED:
+                self._updater.begin_from_bootstrap(now_ms)
+        else:
+            self._updater.answered(token, completion, now_ms)
+
+    # What is due.
+
+    def _serve_line(self, now_ms: int) -> None:
+        waiting = self._line.take_all()
+        self._line.put_back([each for each in waiting if not self._serve(each, now_ms)])
+
+    def _fail_line(self, error: KafkaError, node_id: int) -> None:
+        """No waiting cures refused credentials: who waits for this node, or for any, is told at once."""
+        waiting = self._line.take_all()
+        failed = [each for each in waiting if each.node_id in (None, node_id)]
+        self._completions += [Completion(each.token, None, error, -1) for each in failed]
+        self._line.put_back([each for each in waiting if each not in failed])
+
+    def _serve(self, waiting: Waiting, now_ms: int) -> bool:
+        """Whether it need not wait any longer: it was sent, or failed."""
+        try:
+            found = self._node_for(waiting, now_ms)
+            if not self.connections.usable(found, now_ms):
+                return False
+            connection = found.connection
+            assert connection is not None
+            assert connection.versions is not None
+            version = connection.versions.negotiate(type(waiting.request), waiting.within)
+            connection.send(waiting.request, version, waiting.token, now_ms, response=waiting.response)
+        except KafkaError as error:
+            self._completions.append(Completion(waiting.token, None, error, -1))
+        return True
+
+    def _node_for(self, waiting: Waiting, now_ms: int) -> NodeConnection | None:
+        """The node that is to be asked; None where it is not known yet, or none can be tried now."""
+        found = None if waiting.node_id is None else self.connections.get(waiting.node_id)
+        if now_ms >= waiting.deadline_ms:
+            raise waiting.timeout(now_ms, self.connection_error() if found is None else found.last_error)
+        if waiting.node_id is None:
+            return self.connections.least_loaded(now_ms)
+        if found is None and self._updater.bootstrapped:
+            known = ", ".join(map(str, sorted(self.cluster.nodes)))
+            raise KafkaConnectionError(f"node {waiting.node_id}", f"is not in the cluster; its nodes are {known}")
+        return found
+
+    def _close_idle(self, now_ms: int) -> None:
+        """At most one in a pass, the one unused for longest (CONN-16)."""
+        idle_ms = self.config.connections_max_idle_ms
+        if idle_ms < 0:
+            return
+        found = self.connections.longest_unused()
+        if found is None or found.connection is None:
+            return
+        last_used_ms = found.connection.last_used_ms
+        if now_ms - last_used_ms >= idle_ms:
+            self.connections.close(found, KafkaConnectionError(found.node.address, f"unused for {idle_ms} ms"))
+            self._settle_one(found, now_ms, idle=True)
+            self.connections.wakes_ms.append(now_ms)
+        else:
+            self.connections.wakes_ms.append(last_used_ms + idle_ms)
