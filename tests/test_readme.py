@@ -9,12 +9,15 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from client.loopback import Loopback
+from client.scripted_broker import ScriptedBroker
+from client.scripted_cluster import ScriptedCluster
 
 from kproto.tools.cli import kproto
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+BLOCKS = re.findall(r"^```python\n(.*?)^```\n(?:```text\n(.*?)^```\n)?", README, re.MULTILINE | re.DOTALL)
 COMMANDS = re.findall(r"^\$ ([^#\n]+?)(?: +#.*)?$", README, re.MULTILINE)
 
 
@@ -27,24 +30,36 @@ def test_the_examples_print_what_is_shown():
     assert runner.summarize(verbose=False).failed == 0, "".join(output)
 
 
-@pytest.mark.parametrize("block", [block for block in BLOCKS if ">>>" not in block])
-def test_the_programs_run(block):
+@pytest.fixture(scope="module")
+def broker():
+    """Where the examples' localhost:9092 is."""
+    cluster = ScriptedCluster()
+    cluster.create_topic("orders", 3)
+    with Loopback(ScriptedBroker(cluster)) as server:
+        yield server.bootstrap_servers
+
+
+@pytest.mark.parametrize("block", [block for block in BLOCKS if ">>>" not in block[0]])
+def test_the_programs_run_and_print_what_is_shown(block, broker, capsys, monkeypatch, tmp_path):
     """A function in them that is a test is called."""
+    monkeypatch.chdir(tmp_path)
+    program, shown = block
     scope: dict[str, Any] = {"__name__": "readme"}
-    exec(compile(block, "README.md", "exec"), scope)
+    exec(compile(program.replace("localhost:9092", broker), "README.md", "exec"), scope)
     for name, value in list(scope.items()):
         if name.startswith("test_"):
             value()
+    assert capsys.readouterr().out.replace(broker, "localhost:9092") == shown
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_each_command_exists(command):
+def test_each_command_exists(command, broker):
     program, *arguments = command.split()
     if program == "make":
         targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
         assert arguments[0] in targets
     elif program == "kproto":
-        done = CliRunner().invoke(kproto, arguments)
+        done = CliRunner().invoke(kproto, [argument.replace("localhost:9092", broker) for argument in arguments])
         assert done.exit_code == 0, done.output
     else:
         pytest.fail(f"no test runs {program}")

@@ -614,3 +614,11 @@ class MetadataLife(RuleBasedStateMachine):
 
 TestMetadataLife = MetadataLife.TestCase
 TestMetadataLife.settings = settings(max_examples=50, stateful_step_count=40)
+
+
+def test_old_versions_always_create_topics():
+    """Metadata below 4 has no say in it (KIP-204); to send False there would be refused."""
+    for version in MetadataRequest.versions:
+        request, _ = new_metadata(allow_auto_topic_creation=False).begin_request(0, version)
+        assert request.allow_auto_topic_creation == (version < 4)
+        assert request.encode(version)

@@ -6,10 +6,14 @@ import shlex
 import subprocess
 import sys
 from importlib.metadata import entry_points, version
+from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner
+from client.loopback import Loopback
+from client.scripted_broker import ScriptedBroker
+from client.scripted_cluster import ScriptedCluster
 
 from kproto.tools import cli
 from kproto.tools.cli import kproto, main
@@ -38,14 +42,25 @@ def ended(monkeypatch, *arguments):
     return exited.value.code
 
 
+@pytest.fixture
+def cluster():
+    scripted = ScriptedCluster()
+    for name in ("orders", "payments"):
+        scripted.create_topic(name, 2)
+    with Loopback(ScriptedBroker(scripted)) as server:
+        yield server
+
+
 @pytest.mark.parametrize("path", [path for _, path in commands()], ids=" ".join)
-def test_every_help_has_examples_that_work(path):
+def test_every_help_has_examples_that_work(path, cluster, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    Path("client.properties").write_text("client.id = me\n")
     shown = run(*path, "--help")
     assert shown.exit_code == 0
     examples = re.findall(r"^ +kproto (.+)$", shown.output.partition("Examples:")[2], re.MULTILINE)
     assert examples
     for example in examples:
-        result = run(*shlex.split(example.partition("|")[0]))
+        result = run(*shlex.split(example.partition("|")[0].replace("localhost:9092", cluster.bootstrap_servers)))
         assert result.exit_code == 0, example
         assert result.output
 

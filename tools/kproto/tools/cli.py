@@ -6,16 +6,21 @@ Exit codes: 0 fine, 1 findings, 2 bad input.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 from importlib.metadata import version
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
 import click
 from rich.console import Console
 from rich.table import Table
 
+from kproto.tools.cluster import api_versions as ask_versions
+from kproto.tools.cluster import cluster_tables, learn_cluster, versions_table
 from kproto.tools.demo import shipped_session, show_session
+from kproto.tools.settings import parse_settings, read_settings
 from kproto.wire import REQUESTS, RESPONSES, ApiKey, KafkaError, Message
 from kproto.wire.changes import changes, fields_at
 from kproto.wire.plain import did_you_mean
@@ -24,6 +29,7 @@ from kproto.wire.versions import show_versions
 
 __all__ = ["kproto", "main"]
 
+FINDINGS: Final = 1
 BAD_INPUT: Final = 2
 INTERRUPTED: Final = 130  # as a shell says it: 128 and the signal
 LINE_MAX: Final = 250  # characters of a line in a pipe
@@ -37,7 +43,8 @@ def kproto() -> None:
     \b
     Examples:
       kproto demo
-      kproto schema matrix
+      kproto metadata localhost:9092 orders
+      kproto api-versions localhost:9092
       kproto schema show Produce 9
       kproto schema diff Metadata 8 10
     """
@@ -55,6 +62,72 @@ def demo(plain: bool, every: bool) -> None:
       kproto demo --plain --all | less
     """
     show_session(shipped_session(), _console(plain), every=every)
+
+
+def of_a_cluster(command: Any) -> Any:
+    """The arguments and options of a command that asks a cluster."""
+    for decorate in (
+        click.option("--timeout", "timeout_s", type=float, default=10.0, show_default=True, help="Seconds to wait."),
+        click.option(
+            "-F",
+            "--config",
+            "files",
+            multiple=True,
+            type=click.Path(path_type=Path),
+            help="A file of settings, name=value a line; passwords are better kept there than on the command line.",
+        ),
+        click.option(
+            "-X",
+            "settings",
+            multiple=True,
+            metavar="NAME=VALUE",
+            help="A setting of the client, such as security_protocol=SSL; Java's names with dots will do, too.",
+        ),
+        click.argument("servers"),
+    ):
+        command = decorate(command)
+    return command
+
+
+def _settings(settings: tuple[str, ...], files: tuple[Path, ...]) -> dict[str, Any]:
+    return parse_settings([*(line for path in files for line in read_settings(path)), *settings])
+
+
+@kproto.command()
+@of_a_cluster
+@click.argument("topics", nargs=-1)
+def metadata(
+    servers: str, topics: tuple[str, ...], settings: tuple[str, ...], files: tuple[Path, ...], timeout_s: float
+) -> None:
+    """Show the nodes and topics of a cluster, or certain TOPICS. Ends with 1 where one cannot be shown.
+
+    \b
+    Examples:
+      kproto metadata localhost:9092
+      kproto metadata localhost:9092 orders payments
+      kproto metadata localhost:9092 -X client_id=me
+      kproto metadata localhost:9092 -F client.properties
+    """
+    cluster = asyncio.run(learn_cluster(servers, topics, _settings(settings, files), timeout_s))
+    console = _console()
+    for table in cluster_tables(cluster):
+        console.print(table)
+    if cluster.topic_errors:
+        click.get_current_context().exit(FINDINGS)
+
+
+@kproto.command()
+@of_a_cluster
+def api_versions(servers: str, settings: tuple[str, ...], files: tuple[Path, ...], timeout_s: float) -> None:
+    """Show which versions of which APIs each node of a cluster speaks.
+
+    \b
+    Examples:
+      kproto api-versions localhost:9092
+      kproto api-versions localhost:9092 -F client.properties
+    """
+    found = asyncio.run(ask_versions(servers, _settings(settings, files), timeout_s))
+    _console().print(versions_table(found))
 
 
 @kproto.group()

@@ -64,6 +64,9 @@ class ClientConfig:
     )
     metadata_max_age_ms: int = setting(300_000, "ms after which the metadata is refreshed anyway", minimum=0)
     metadata_max_idle_ms: int = setting(300_000, "ms after which an unused topic is forgotten", minimum=5_000)
+    allow_auto_create_topics: bool = setting(
+        False, "whether asking for a topic's metadata may create it, where the broker allows that"
+    )
     metadata_recovery_strategy: str = setting(
         "rebootstrap",
         "whether to begin again from bootstrap_servers once no broker answers",

@@ -27,6 +27,7 @@ __all__ = ["NEVER_MS", "TRANSITIONS", "ClusterIdChanged", "Metadata", "MetadataS
 
 NEVER_MS: Final = 2**63 - 1
 WARNINGS_MAX: Final = 8
+CREATION_OPTIONAL_SINCE: Final = 4  # version of Metadata; the ones before always create (KIP-204)
 
 
 class RequestGeneration(NamedTuple):
@@ -56,8 +57,8 @@ class Metadata:
     answer, until it is renewed unasked. max_idle_ms: how long a topic stays of interest after the last `add_topic`.
     rebootstrap_trigger_ms: without any answer, since the first attempt, until `time_to_rebootstrap_ms` is 0.
     all_topics: may be set at any time, then `request_update`; all topics are asked for and kept, not only those of
-    interest. allow_auto_topic_creation: whether asking may create a topic, where the broker allows it; False needs
-    Metadata 4 or higher.
+    interest. allow_auto_topic_creation: whether asking may create a topic, where the broker allows it; below
+    version 4 of Metadata it always may.
 
     now_ms is monotonic. Not thread-safe, but for reading `cluster` and `update_version`: the driver holds its guard.
     """
@@ -164,7 +165,7 @@ class Metadata:
         everything = self.all_topics and not partial
         request = MetadataRequest(
             topics=(None if version else ()) if everything else topics,
-            allow_auto_topic_creation=self.allow_auto_topic_creation,
+            allow_auto_topic_creation=self.allow_auto_topic_creation or version < CREATION_OPTIONAL_SINCE,
         )
         return request, RequestGeneration(self._generation, partial)
 

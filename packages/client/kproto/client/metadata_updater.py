@@ -33,6 +33,7 @@ class MetadataUpdater:
             max_idle_ms=config.metadata_max_idle_ms,
             rng=rng,
             rebootstrap_trigger_ms=config.metadata_recovery_rebootstrap_trigger_ms,
+            allow_auto_topic_creation=config.allow_auto_create_topics,
         )
         self.bootstrapped = False
         self._connections = connections
