@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
-from itertools import pairwise
+from io import StringIO
+from itertools import cycle, pairwise
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
 
 sys.path.append(str(Path(__file__).parents[1]))  # benchmarks/ is not installed
 from benchmarks import __main__ as command
 from benchmarks.harness import Contender, Disagreement, Measured, Plan, Row, RowResult, check, measure, plan
-from benchmarks.report import environment, to_dict
+from benchmarks.report import environment, show, to_dict
 from benchmarks.workloads import WORKLOADS, records
 
 
@@ -150,7 +152,8 @@ def test_words_choose_rows(words, names):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--rows", "metadta"], "did you mean 'metadata-v5'"),
+        (["--rows", "metadta"], "did you mean 'metadata-v5'?"),
+        (["--rows", "qqqq"], "no row is called 'qqqq'. --list"),
         (["--rows", ","], "names no row"),
         (["--rounds", "4"], "x>=5"),
         (["--json", "/no/such/folder/file"], "No such file"),
@@ -164,9 +167,10 @@ def test_bad_input(arguments, said):
 
 @pytest.fixture
 def made_up_rows(monkeypatch):
+    peer_times = cycle((4e-6, 4e-6, 8e-6))
     contenders = [
         Contender("kproto", lambda: 2e-6, times_itself=True),
-        Contender("peer", lambda: 4e-6, times_itself=True),
+        Contender("peer", lambda: next(peer_times), times_itself=True),
     ]
     monkeypatch.setattr(command, "ROWS", (row_of(*contenders, note=lambda: "a [note]"),))
 
@@ -176,9 +180,22 @@ def test_the_table_has_medians_and_ratios():
     done = run()
     assert done.exit_code == 0
     assert "row: a [note]" in done.output
-    (line,) = [line for line in done.output.splitlines() if "peer" in line and "4.00" in line]
-    assert "0.50" in line
+    lines = [line.split() for line in done.output.splitlines()]
+    assert ["row", "kproto", "2.00", "2.00-2.00"] in lines
+    assert ["us", "per", "record", "peer", "4.00", "*4.00-8.00", "0.50", "0.25-0.50"] in lines
     assert "\x1b" not in done.output, "colour is for terminals"
+
+
+def test_the_table_fits_a_narrow_terminal():
+    """With the longest cells there are."""
+    times = Measured("kproto (level 6, its default)", (0.089_794, 0.099_175, 0.235_072))
+    row = Row("produce-v9-encode", "about", "partition", 1, tuple)
+    out = StringIO()
+    show([RowResult(row, (times, times))], environment(), 9, Console(file=out, width=80))
+    assert "*89,794-235,072" in out.getvalue()
+    assert "produce-v9-encode" in out.getvalue()
+    assert "default)" in out.getvalue()
+    assert "…" not in out.getvalue()
 
 
 @pytest.mark.usefixtures("made_up_rows")
@@ -189,7 +206,9 @@ def test_json_holds_the_same(tmp_path):
     assert figures["rounds"] == 9
     assert figures["environment"]["packages"]["kproto"]
     assert [row["row"] for row in figures["rows"]] == ["row"]
-    assert json.loads(run("--json", "-").output) == figures
+    assert len(figures["rows"][0]["contenders"][1]["rounds_us"]) == 9
+    printed = json.loads(run("--json", "-").output)
+    assert printed["environment"] == figures["environment"], "and nothing else is printed"
 
 
 def test_contenders_that_disagree_fail_the_run(monkeypatch):

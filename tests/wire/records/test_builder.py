@@ -12,7 +12,7 @@ from kproto.wire.records.compression import decompress
 from kproto.wire.records.schema import RECORD, RECORD_BATCH
 
 TIMESTAMPS = st.one_of(
-    st.integers(-1, 2**63 - 1),
+    st.integers(-1, 2**63 - 2),
     st.integers(1_700_000_000_000, 1_700_000_000_200),
     st.integers(1_700_000_000_000, 1_700_000_020_000),
 )
@@ -166,7 +166,7 @@ def test_buffers_are_copied_when_they_are_appended():
         ((1, b"k", "value"), "Record value: is neither bytes nor None, got 'value'"),
         ((1, b"k", 5), "Record value: is neither bytes nor None, got 5"),
         ((-2, b"k", b"v"), "Record timestamp_ms: is no int from -1"),
-        ((2**63, b"k", b"v"), "Record timestamp_ms: is no int"),
+        ((2**63 - 1, b"k", b"v"), "Record timestamp_ms: is no int"),
         ((1.5, b"k", b"v"), "Record timestamp_ms: is no int"),
         ((None, b"k", b"v"), "Record timestamp_ms: is no int"),
         ((True, b"k", b"v"), "Record timestamp_ms: is no int"),
@@ -273,3 +273,10 @@ def test_header_names_are_kept_within_bounds():
         builder.append(1, None, b"", [(f"name-{index}", b"x"), ("y" * 300, b"")])
     (batch,) = read_record_batches(builder.build())
     assert [record.headers[0][0] for record in batch] == [f"name-{index}" for index in range(2_000)]
+
+
+def test_timestamps_as_far_apart_as_they_can_be():
+    (batch,) = read_record_batches(
+        built([(-1, None, b"", ()), (2**63 - 2, None, b"", ()), (-1, None, b"", ())]).build()
+    )
+    assert [record.timestamp for record in batch] == [-1, 2**63 - 2, -1]

@@ -205,7 +205,7 @@ class _Writer:
         self.flush()
         name = self.module.fresh(stem)
         line = self.function.line
-        line(f"{name} = new({self.module.bind('draft', owner.draft)})")
+        line(f"{name} = {self.module.bind('draft', owner.draft)}()")
         tagged = {subcon.name for subcon in tags.known.values()} if tags else set()
         for field in owner.fields:
             if field.name not in tagged:

@@ -26,7 +26,7 @@ from kproto.wire.varint import encode_varint, encode_varlong
 
 __all__ = ["RecordBatchBuilder", "restamp"]
 
-INT64_MAX: Final = 2**63 - 1
+TIMESTAMP_MAX: Final = 2**63 - 2  # ms: so that its distance from any first timestamp, -1 included, fits 64 bits
 BATCH_SIZE_MAX: Final = 2**31 - 1 + 12  # the length field does not count the offset and itself
 TRANSACTIONAL: Final = 0x10
 
@@ -66,8 +66,9 @@ class RecordBatchBuilder:
         "_base",
         "_body",
         "_body_count",
-        "_extend",
+        "_head",
         "_parts",
+        "_timestamp",
         "base_timestamp",
         "compression",
         "compression_level",
@@ -90,7 +91,8 @@ class RecordBatchBuilder:
         """The first record's timestamp, in ms since the epoch; -1 while the batch is empty."""
         self.max_timestamp = NO_TIMESTAMP
         self._parts: list[bytes] = []
-        self._extend = self._parts.extend
+        self._timestamp = NOT_YET  # the last one, and its head: records of one millisecond come together
+        self._head = NULL
         self._base = NOT_YET
         self._body = b""
         self._body_count = 0
@@ -108,30 +110,41 @@ class RecordBatchBuilder:
         is bytes, or None. headers: pairs of str and bytes or None, in order.
         """
         if value.__class__ is bytes and (key is None or key.__class__ is bytes):
-            tail = encode_headers(headers) if headers else NO_HEADERS
+            if headers:
+                tail = encode_headers(headers)
+                tail_size = len(tail)
+            else:
+                tail = NO_HEADERS
+                tail_size = 1
             try:
-                delta = timestamp_ms - self._base
-                if 0 <= delta < HEADS_SIZE and timestamp_ms.__class__ is int:
-                    head = HEADS[delta]
-                    if timestamp_ms > self.max_timestamp:
-                        self.max_timestamp = timestamp_ms
+                if timestamp_ms == self._timestamp and timestamp_ms.__class__ is int:
+                    head = self._head
                 else:
-                    head = self._new_head(timestamp_ms)
+                    delta = timestamp_ms - self._base
+                    if 0 <= delta < HEADS_SIZE and timestamp_ms.__class__ is int:
+                        head = HEADS[delta]
+                        if timestamp_ms > self.max_timestamp:
+                            self.max_timestamp = timestamp_ms
+                    else:
+                        head = self._new_head(timestamp_ms)
+                    self._timestamp = timestamp_ms
+                    self._head = head
                 count = self.count
-                value_size = len(value)
-                size = len(head) + ZIGZAG_PLUS_SIZE[value_size] + len(tail)
                 offset = ZIGZAG[count]
+                value_size = len(value)
                 if key is None:
-                    size += len(offset) + 1
-                    record_size = ZIGZAG[size]
-                    self._extend((record_size, head, offset, NULL, ZIGZAG[value_size], value, tail))
+                    size = len(head) + len(offset) + ZIGZAG_PLUS_SIZE[value_size] + tail_size + 1
+                    parts = self._parts
+                    parts += (ZIGZAG[size], head, offset, NULL, ZIGZAG[value_size], value, tail)
                 else:
                     key_size = len(key)
-                    size += len(offset) + ZIGZAG_PLUS_SIZE[key_size]
-                    record_size = ZIGZAG[size]
-                    self._extend((record_size, head, offset, ZIGZAG[key_size], key, ZIGZAG[value_size], value, tail))
+                    size = (
+                        len(head) + len(offset) + ZIGZAG_PLUS_SIZE[key_size] + ZIGZAG_PLUS_SIZE[value_size] + tail_size
+                    )
+                    parts = self._parts
+                    parts += (ZIGZAG[size], head, offset, ZIGZAG[key_size], key, ZIGZAG[value_size], value, tail)
                 self.count = count + 1
-                self.size += len(record_size) + size
+                self.size += ZIGZAG_PLUS_SIZE[size]
                 return
             except (IndexError, TypeError):  # a length or number that no table holds, or no number at all
                 pass
@@ -151,14 +164,14 @@ class RecordBatchBuilder:
         value_size = NULL if value is None else encode_varint(len(value))
         record = b"".join((head, key_size, key or b"", value_size, value or b"", tail))
         record_size = encode_varint(len(record))
-        self._extend((record_size, record))
+        self._parts += (record_size, record)
         self.count += 1
         self.size += len(record_size) + len(record)
 
     def _new_head(self, timestamp_ms: int) -> bytes:
         """Attributes and timestamp delta; the first timestamp becomes the base."""
-        if timestamp_ms.__class__ is not int or not NO_TIMESTAMP <= timestamp_ms <= INT64_MAX:
-            raise EncodeError("Record timestamp_ms", timestamp_ms, f"is no int from -1 to {INT64_MAX}")
+        if timestamp_ms.__class__ is not int or not NO_TIMESTAMP <= timestamp_ms <= TIMESTAMP_MAX:
+            raise EncodeError("Record timestamp_ms", timestamp_ms, f"is no int from -1 to {TIMESTAMP_MAX}")
         if not self.count:
             self.base_timestamp = self._base = self.max_timestamp = timestamp_ms
         elif timestamp_ms > self.max_timestamp:

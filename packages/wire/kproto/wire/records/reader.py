@@ -168,7 +168,8 @@ class RecordBatch:
         try:
             records, behind = run_records(*where, kind)
             if behind != stop or len(records) != self.count:
-                records += loop_records(body, behind, *where[2:], len(records), kind)
+                rest = loop_records(body, behind, *where[2:], len(records), kind)
+                records = records + rest if records else rest
         except (*LOOP_REFUSALS, DecodeError):
             path = f"{self._path} ({self.compression})" if self.attributes & 7 else self._path
             records = read_records(*where, path)

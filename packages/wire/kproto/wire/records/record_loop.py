@@ -19,7 +19,12 @@ __all__ = ["LOOP_REFUSALS", "RAW", "USER", "RecordKind", "Refused", "loop_header
 # The offset deltas of a batch as its producer wrote it: 0, 1, 2 ...; a compacted one has gaps, and takes the long way.
 DENSE_DELTAS: Final = UNSIGNED_VARINT_TABLE[::2]
 NAMES_MAX: Final = 512
-NO_DELTA: Final = b"\xff" * 6  # no varint begins like this
+LOW_BYTES: Final = bytes(delta[0] for delta in DENSE_DELTAS)
+HIGH_BYTES: Final = bytes(delta[-1] for delta in DENSE_DELTAS)
+# What a varint's second and last byte adds to the first. A zero there is not the shortest form: None makes it raise,
+# as a byte that is not the last one does by being beyond the end.
+HIGH: Final[tuple[Any, ...]] = (None, *((n << 7) - 128 for n in range(1, 128)))
+NO_HIGH: Final = (IndexError, TypeError)
 UNZIGZAG: Final = tuple((n >> 1) ^ -(n & 1) for n in range(512))
 
 
@@ -100,61 +105,63 @@ def loop_records(
     record_type, no_headers, take_headers = kind
     records: list[Any] = []
     append = records.append
-    startswith = body.startswith
     p = start
     previous_delta = 0
     timestamp = base_timestamp
     offsets = range(base_offset + first, base_offset + count)
-    dense_deltas = chain(DENSE_DELTAS[first:] if first else DENSE_DELTAS, repeat(NO_DELTA))
-    for offset, dense_delta in zip(offsets, dense_deltas, strict=False):
+    lows = chain(LOW_BYTES[first:], repeat(-1))
+    highs = chain(HIGH_BYTES[first:], repeat(-1))
+    for offset, low, high in zip(offsets, lows, highs, strict=False):
         length = body[p]
         if length < 128:
-            p += 1
+            begin = p + 1
         else:
-            length += (body[p + 1] << 7) - 128
-            if 127 < length < 16384:
-                p += 2
-            else:
-                length, p = read_unsigned_varint(body, p)
-        begin = p
-        p += 1  # attributes: none are defined
-        n = body[p]
+            try:
+                length += HIGH[body[p + 1]]
+                begin = p + 2
+            except NO_HIGH:
+                length, begin = read_unsigned_varint(body, p)
+        n = body[begin + 1]  # behind the attributes: none are defined
         if n < 128:
-            p += 1
+            p = begin + 2
         else:
-            n += (body[p + 1] << 7) - 128
-            if 127 < n < 16384:
-                p += 2
-            else:
-                n, p = read_unsigned_varint(body, p, bits=64)
+            try:
+                n += HIGH[body[begin + 2]]
+                p = begin + 3
+            except NO_HIGH:
+                n, p = read_unsigned_varint(body, begin + 1, bits=64)
         if n != previous_delta:
             previous_delta = n
             timestamp = base_timestamp + (UNZIGZAG[n] if n < 512 else (n >> 1) ^ -(n & 1))
-        if startswith(dense_delta, p):
-            p += len(dense_delta)
+        if body[p] == low:
+            p += 1
+            if low > 127:
+                if body[p] == high:
+                    p += 1
+                else:
+                    n, p = read_unsigned_varint(body, p - 1)
+                    offset = base_offset + ((n >> 1) ^ -(n & 1))
         else:
             n, p = read_unsigned_varint(body, p)
             offset = base_offset + ((n >> 1) ^ -(n & 1))  # this record's own
         k = body[p]
-        if k < 128:
-            p += 1
-        else:
-            k += (body[p + 1] << 7) - 128
-            if 127 < k < 16384:
-                p += 2
-            else:
-                k, p = read_unsigned_varint(body, p)
+        p += 1
+        if k > 127:
+            try:
+                k += HIGH[body[p]]
+                p += 1
+            except NO_HIGH:
+                k, p = read_unsigned_varint(body, p - 1)
         cut = p + (k >> 1)
         key: bytes | None = body[p:cut]
         n = body[cut]
-        if n < 128:
-            p = cut + 1
-        else:
-            n += (body[cut + 1] << 7) - 128
-            if 127 < n < 16384:
-                p = cut + 2
-            else:
-                n, p = read_unsigned_varint(body, cut)
+        p = cut + 1
+        if n > 127:
+            try:
+                n += HIGH[body[p]]
+                p += 1
+            except NO_HIGH:
+                n, p = read_unsigned_varint(body, p - 1)
         cut = p + (n >> 1)
         value: bytes | None = body[p:cut]
         if (k | n) & 1:  # a null, or a length below -1
@@ -174,7 +181,7 @@ def loop_records(
         # A slice past the end is short, and a field may reach past its record: both leave p where no record ends.
         if (p - begin) << 1 != length:
             raise Refused
-        append(_new(record_type, (offset, timestamp, key, value, headers)))
+        append((offset, timestamp, key, value, headers))
     if p != stop:
         raise Refused
-    return records
+    return list(map(_new, repeat(record_type), records))
