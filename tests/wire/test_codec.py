@@ -201,7 +201,7 @@ def test_a_value_that_does_not_fit_says_which_and_why(message, version, text):
     assert isinstance(caught.value, FieldUnavailable) == ("is not in version" in text or "no tagged" in text)
 
 
-def test_ignorable_fields_are_dropped_where_the_version_lacks_them():
+def test_wire_5_ignorable_fields_are_dropped_where_the_version_lacks_them():
     response = ProduceResponse(throttle_time_ms=9)
     assert ProduceResponse.decode(response.encode(0), 0) == ProduceResponse()
 

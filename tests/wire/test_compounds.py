@@ -60,7 +60,7 @@ def test_what_the_bytes_are_refused_for(cls, version, data, error, text):
 
 
 @pytest.mark.parametrize("count", [2**31 - 1, 2**34, -5])
-def test_impossible_counts_cost_nothing(count):
+def test_wire_6_impossible_counts_cost_nothing(count):
     """A count of 2**31 - 1, 2**34 (as a varint too long for 32 bits) and -5, at once and without memory."""
     with pytest.raises(DecodeError):
         MetadataResponse.decode(b"\0" * 4 + (count & (2**64 - 1)).to_bytes(8, "big"), 3)

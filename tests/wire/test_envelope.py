@@ -38,7 +38,7 @@ def test_requests_round_trip(made):
 
 
 @given(response_frames())
-def test_responses_round_trip(made):
+def test_wire_3_responses_round_trip(made):
     response, version, frame = made
     (payload,) = FrameReader().feed(frame)
     header, decoded = decode_response(payload, type(response), version)
@@ -46,7 +46,7 @@ def test_responses_round_trip(made):
     assert header == ResponseHeader(correlation_id=int.from_bytes(payload[:4], "big"))
 
 
-def test_header_versions():
+def test_wire_4_header_versions():
     assert [request_header_version(ApiVersionsRequest, version) for version in range(5)] == [1, 1, 1, 2, 2]
     assert {response_header_version(ApiVersionsResponse, version) for version in range(6)} == {0}
     assert [response_header_version(MetadataResponse, version) for version in (8, 9)] == [0, 1]

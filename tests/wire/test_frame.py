@@ -10,7 +10,7 @@ from kproto.wire import FRAME_SIZE_MAX, BadCount, EncodeError, FrameReader, Unde
 
 
 @given(st.lists(st.binary(max_size=50)), st.data())
-def test_any_split_reads_the_same_frames(payloads, data):
+def test_wire_1_any_split_reads_the_same_frames(payloads, data):
     stream = b"".join(map(frame, payloads))
     cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=20)))
     reader = FrameReader()

@@ -81,7 +81,7 @@ FRAMES = [
 
 
 @pytest.mark.parametrize(("request_", "version", "correlation_id", "frame"), FRAMES)
-def test_request_frames(request_, version, correlation_id, frame):
+def test_wire_2_request_frames(request_, version, correlation_id, frame):
     expected = bytes.fromhex(frame)
     assert encode_request(request_, version, correlation_id=correlation_id, client_id="p") == expected
     (payload,) = FrameReader().feed(expected)

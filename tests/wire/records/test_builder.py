@@ -201,7 +201,7 @@ def test_a_refused_record_leaves_no_trace(record, text):
         ((-1, -1, -1), True, "producer_id: a transactional batch needs one"),
     ],
 )
-def test_stamps_that_no_broker_takes(stamp, transactional, text):
+def test_batch_w6_stamps_that_no_broker_takes(stamp, transactional, text):
     builder = built([(1, b"k", b"v", ())])
     with pytest.raises(EncodeError, match=text):
         builder.build(*stamp, transactional=transactional)
