@@ -1,6 +1,6 @@
 """librdkafka's mock cluster, which confluent-kafka's wheel carries: an independent server, with faults to order.
 
-Its API is in C and experimental: here by ctypes. What librdkafka 2.16's does its own way: it checks no sequence numbers;
+Its API is in C and experimental: here by ctypes. What librdkafka 2.16's does its own way: it checks no sequences;
 ApiVersions from 3 on gets error 35 with a body that is of no version; any other version that it lacks ends the
 connection; Metadata from 9 on has one byte too many at the end; Produce 5 lacks its log_start_offset.
 """

@@ -63,7 +63,6 @@ def test_a_broker_whose_port_is_taken_tells_why():
     broker = Tansu()
     with socket.socket() as other:
         other.bind(("127.0.0.1", broker.port))
-        other.listen()
         with pytest.raises(RuntimeError, match=r"(?s)Tansu did not answer on .*in use"):
             broker.__enter__()
     assert not broker.folder.exists()

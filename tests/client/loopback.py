@@ -93,7 +93,7 @@ class Loopback:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stopping = True
-        self._waker.send(WAKE)
+        self._wake()
         self._thread.join(STOP_SECONDS)
         self._waker.close()
         if self._thread.is_alive():
@@ -112,13 +112,17 @@ class Loopback:
                 future.set_exception(error)
 
         self._calls.append(run)
-        self._waker.send(WAKE)
+        self._wake()
         while not future.done():
             if not self._thread.is_alive():
                 raise RuntimeError("the loopback thread has ended") from self._error
             with suppress(TimeoutError):
                 return future.result(0.1)
         return future.result()
+
+    def _wake(self) -> None:
+        with suppress(BrokenPipeError):  # the thread has ended by an error
+            self._waker.send(WAKE)
 
     def reset(self) -> None:
         """Reset all connections that are open now."""
@@ -164,7 +168,11 @@ class Loopback:
         accepted.setblocking(False)
         accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.accepted += 1
-        end = self.server.connect() if isinstance(self.server, ScriptedBroker) else self.server()
+        try:
+            end = self.server.connect() if isinstance(self.server, ScriptedBroker) else self.server()
+        except BaseException:
+            accepted.close()  # the traceback would keep it open
+            raise
         self._open[accepted] = _Open(end if self.tls is None else TlsEnd(end, self.tls))
         self._selector.register(accepted, selectors.EVENT_READ)
 

@@ -36,6 +36,8 @@ class ScriptedBroker:
     sasl: None for a listener without login. versions: of this broker, instead of the cluster's.
     unsupported: the body of error 35: Kafka's ("named": it has the range of ApiVersions), that of brokers before 2.4
     ("unnamed": it has none), or that of librdkafka's mock, which is of no version ("junk").
+    strict: bytes behind a request end the connection. Kafka ignores them, and librdkafka 2.16 sends some: three behind
+    Metadata 13 for all topics.
     Raises KeyError for a node that the cluster lacks.
     """
 
@@ -47,6 +49,7 @@ class ScriptedBroker:
         sasl: SaslServer | None = None,
         versions: Mapping[int, range] | None = None,
         unsupported: Unsupported = "named",
+        strict: bool = True,
     ) -> None:
         cluster.nodes[node_id]
         self.cluster = cluster
@@ -54,6 +57,7 @@ class ScriptedBroker:
         self.sasl = sasl
         self.versions = versions
         self.unsupported = unsupported
+        self.strict = strict
         self.throttle_time_ms = 0
         """Told in every answer that has the field."""
         self.always: dict[int, Fault] = {}

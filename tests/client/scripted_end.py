@@ -25,18 +25,32 @@ from kproto.wire import (
     Request,
     RequestHeader,
     Response,
+    SaslAuthenticateRequest,
+    SaslAuthenticateResponse,
     decode_request,
     encode_response,
     frame,
+    request_header_version,
 )
+from kproto.wire.envelope import request_class
 
 if TYPE_CHECKING:
     from client.scripted_broker import Fault, ScriptedBroker
 
 SOFTWARE = re.compile(r"[a-zA-Z0-9](?:[a-zA-Z0-9\-.]*[a-zA-Z0-9])?")
 SASL_APIS = (ApiKey.SASL_HANDSHAKE, ApiKey.SASL_AUTHENTICATE)
+NO_LOGIN = "SaslAuthenticate request received after successful authentication"
 # Error 35, then what is neither version 0 nor 3: a compact count of 1, an entry, a throttle time (librdkafka 2.16).
 JUNK = pack(">hbhhhi", ErrorCode.UNSUPPORTED_VERSION, 1, ApiKey.API_VERSIONS, 0, 2, 0)
+
+
+def decoded(payload: bytes, strict: bool) -> tuple[RequestHeader, Request]:
+    """A request; strict: nothing may follow it."""
+    if strict:
+        return decode_request(payload, REQUESTS)
+    cls, version = request_class(payload, REQUESTS)
+    header, behind = RequestHeader.decode_prefix(payload, request_header_version(cls, version))
+    return header, cls.decode_prefix(payload, version, behind)[0]
 
 
 class BrokerEnd:
@@ -103,7 +117,7 @@ class BrokerEnd:
             spoken = header.request_api_version in self.broker.announced().get(header.request_api_key, range(0))
             request: Request | None = None
             if spoken:
-                header, request = decode_request(payload, REQUESTS)
+                header, request = decoded(payload, self.broker.strict)
         except DecodeError:
             self.closed = True
             return
@@ -191,6 +205,8 @@ class BrokerEnd:
                 return InitProducerIdResponse(producer_id=self.broker.new_producer_id())
             case ProduceRequest():
                 return produced(request) if request.acks else None
+            case SaslAuthenticateRequest():
+                return SaslAuthenticateResponse(error_code=ErrorCode.ILLEGAL_SASL_STATE, error_message=NO_LOGIN)
         return error_response(request, ErrorCode.ILLEGAL_SASL_STATE)
 
     def _api_versions(self, request: ApiVersionsRequest, version: int) -> ApiVersionsResponse:

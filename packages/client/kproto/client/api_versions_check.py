@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from kproto.client.errors import BrokerError, UnsupportedVersionError
+from kproto.client.throttle import throttle_ms_of
 from kproto.client.versions import ApiVersions
 from kproto.wire import ApiKey, ApiVersionsRequest, ApiVersionsResponse, DecodeError, ErrorCode, decode_response
 
@@ -27,6 +28,8 @@ class ApiVersionsCheck:
     def __init__(self, address: str, software_version: str, cluster_id: str | None = None, node_id: int = -1) -> None:
         self.address = address
         self.version = ApiVersionsRequest.versions[-1]
+        self.throttle_ms = 0
+        """For how long the answer that listed the versions asks us to send nothing."""
         self._request = ApiVersionsRequest(
             client_software_name=SOFTWARE_NAME,
             client_software_version=software_version,
@@ -51,6 +54,7 @@ class ApiVersionsCheck:
         _, response = decode_response(payload, ApiVersionsResponse, self.version)
         if response.error_code:
             raise BrokerError(ErrorCode.of(response.error_code), f"ApiVersions of {self.address}")
+        self.throttle_ms = throttle_ms_of(response, self.version)
         return ApiVersions.of(response)
 
     def _lower(self, payload: bytes) -> int:

@@ -10,13 +10,10 @@ Layer: client. For asyncio; it runs in the loop of whoever starts it.
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
 import secrets
-import threading
-from collections import deque
+import warnings
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -35,6 +32,7 @@ from kproto.client.errors import (
 from kproto.client.network import NetworkClient
 from kproto.client.observing import GuardedObserver
 from kproto.client.tokens import TokenSource
+from kproto.client.waiters import Waiters, make_news_check
 from kproto.wire import RESPONSES, ProduceRequest, Request, Response
 
 if TYPE_CHECKING:
@@ -42,22 +40,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Client"]
 
-logger = logging.getLogger("kproto.client")
 R = TypeVar("R", bound=Response)
+T = TypeVar("T")
 
-LOGGED_MAX = 16  # warnings that are not logged again
 HOPELESS = (NotKafkaError, UnsupportedVersionError)  # no repetition cures these
-
-
-@dataclass(slots=True, eq=False)
-class Waiter:
-    """Somebody who waits for what an answer changes. check: the value he waits for, None for not yet; may raise."""
-
-    future: asyncio.Future[Any]
-    check: Callable[[], Any]
-
-
-Outcome = tuple["asyncio.Future[Any]", Any, KafkaError | None]
+GRACE_S = 0.05  # after a timeout, for the core's own error, which knows more
 
 
 class Client:
@@ -75,15 +62,13 @@ class Client:
         observer: ConnectionObserver | None = None,
         **settings: Any,
     ) -> None:
-        self.config = ClientConfig.of(bootstrap_servers=bootstrap_servers, **settings)
-        self._observer = None if observer is None else GuardedObserver(observer)
         self._core: NetworkClient | None = None
         self._driver: Driver | None = None
+        self._waiters: Waiters | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._waiters: list[Waiter] = []
-        self._logged: deque[Any] = deque(maxlen=LOGGED_MAX)
-        self._thread = 0
         self._closed = False
+        self._observer = None if observer is None else GuardedObserver(observer)
+        self.config = ClientConfig.of(bootstrap_servers=bootstrap_servers, **settings)
 
     async def __aenter__(self) -> Self:
         try:
@@ -98,6 +83,19 @@ class Client:
     ) -> None:
         await self.close()
 
+    def __del__(self) -> None:
+        driver, loop = self._driver, self._loop
+        if driver is None or loop is None or self._closed:
+            return
+        if loop.is_closed():
+            driver.close()
+        else:  # this may be any thread, and inside the guard
+            loop.call_soon_threadsafe(driver.close)
+        warnings.warn(f"unclosed {self!r}: use async with, or await close()", ResourceWarning, 2, source=self)
+
+    def __repr__(self) -> str:
+        return f"<Client of {', '.join(self.config.bootstrap_servers)}>"
+
     async def start(self, timeout: float | None = None) -> None:
         """Connect to a broker and learn the cluster. timeout: seconds, request_timeout_ms if None.
 
@@ -108,22 +106,21 @@ class Client:
             raise ClientClosedError
         if self._core is None:
             self._begin()
-        core = self._core
-        assert core is not None
+        core, config = self._running()[0], self.config
 
         def check() -> Cluster | None:
             if core.metadata.update_version:
                 return core.cluster
             error = core.connection_error()
-            if isinstance(error, NoBrokersAvailable) and all(isinstance(each, HOPELESS) for each in error.attempts):
-                raise error.attempts[0] if len(error.attempts) == 1 else error
+            attempts = error.attempts if isinstance(error, NoBrokersAvailable) else ()
+            if error is not None and sum(isinstance(each, HOPELESS) for each in attempts) == len(config.servers):
+                raise attempts[0] if len(attempts) == 1 else error
             return None
 
         await self._wait(check, "the first answer of a broker", timeout)
 
     def _begin(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._thread = threading.get_ident()
+        loop = asyncio.get_running_loop()
         config, observer = self.config, self._observer
         core = NetworkClient(
             config,
@@ -133,28 +130,27 @@ class Client:
             observer=observer,
         )
         provider = config.sasl_oauth_token_provider
+        waiters = Waiters(core, loop)
         self._driver = Driver(
             core,
-            loop=self._loop,
-            collect=self._collect,
-            deliver=self._deliver,
+            loop=loop,
+            collect=waiters.collect,
+            deliver=waiters.deliver,
             send_buffer_bytes=config.send_buffer_bytes,
             receive_buffer_bytes=config.receive_buffer_bytes,
             tokens=None if provider is None else TokenSource(provider, monotonic_ms),
             observer=observer,
         )
-        self._core = core
+        self._core, self._waiters, self._loop = core, waiters, loop
 
     async def close(self) -> None:
         """Close all connections; whoever waits gets ClientClosedError. Never raises, and may be called again."""
         self._closed = True
-        core, driver = self._core, self._driver
-        if core is not None and driver is not None:
+        core, driver, waiters = self._core, self._driver, self._waiters
+        if core is not None and driver is not None and waiters is not None:
             driver.call(core.close)
             driver.close()
-        waiters, self._waiters = self._waiters, []
-        for waiter in waiters:
-            _settle(waiter.future, None, ClientClosedError("the client was closed meanwhile"))
+            waiters.fail(ClientClosedError("the client was closed meanwhile"))
 
     @property
     def cluster(self) -> Cluster:
@@ -162,29 +158,27 @@ class Client:
         return Cluster() if self._core is None else self._core.cluster
 
     async def metadata(self, topics: Iterable[str] | None = (), timeout: float | None = None) -> Cluster:
-        """Ask about topics, or all of them if None; the cluster with what the answer says.
+        """Ask about topics, or all of them if None, and from then on; the cluster with what the answer says.
 
         Why a topic cannot be shown stands in `topic_errors`. timeout: seconds, request_timeout_ms if None. Concurrent
         callers share one request. Raises KafkaTimeoutError with its cause, AuthenticationError, ClientClosedError.
         """
-        core, driver = self._running()
+        core, driver, _ = self._running()
         names = None if topics is None else [topics] if isinstance(topics, str) else list(topics)
-        passed: list[int] = []
+        has_come: Callable[[], bool] = bool  # not before it is asked
 
         def ask(now_ms: int) -> None:
+            nonlocal has_come
             if names is None:
                 core.metadata.all_topics = True
             for name in names or ():
                 core.metadata.add_topic(name, now_ms)
-            passed.append(core.metadata.request_update(reset=True))
-
-        def check() -> Cluster | None:
-            return core.cluster if passed and core.metadata.update_version > passed[0] else None
+            core.metadata.request_update(reset=True)
+            has_come = make_news_check(core.metadata)
 
         driver.call(ask)
         about = "all topics" if names is None else ", ".join(names[:5]) or "the cluster"
-        cluster: Cluster = await self._wait(check, f"metadata of {about}", timeout)
-        return cluster
+        return await self._wait(lambda: core.cluster if has_come() else None, f"metadata of {about}", timeout)
 
     async def send(
         self,
@@ -202,10 +196,9 @@ class Client:
         still be carried out. Raises KafkaTimeoutError, KafkaConnectionError, AuthenticationError, EncodeError,
         UnsupportedVersionError, ClientClosedError. An error code in the answer is not raised: it is part of the answer.
         """
-        core, driver = self._running()
+        core, driver, _ = self._running()
         timeout_ms = self.config.request_timeout_ms if timeout is None else int(timeout * 1000)
-        assert self._loop is not None
-        future: asyncio.Future[Response | None] = self._loop.create_future()
+        future: asyncio.Future[Response | None] = asyncio.get_running_loop().create_future()
         node_id = node.node_id if isinstance(node, Node) else node
         answer = _answer_class(request, response)
         driver.call(
@@ -214,74 +207,36 @@ class Client:
             )
         )
         try:
-            async with asyncio.timeout(None if timeout is None else timeout + 0.05):  # the core's own error is better
+            async with asyncio.timeout(timeout_ms / 1000 + GRACE_S):
                 return await future
         except TimeoutError as error:
             if isinstance(error, KafkaError):
                 raise
-            raise KafkaTimeoutError(f"an answer to {type(request).__name__}", timeout_ms) from None
+            cause = core.connection_error()
+            raise KafkaTimeoutError(f"an answer to {type(request).__name__}", timeout_ms, cause) from None
 
-    def _running(self) -> tuple[NetworkClient, Driver]:
+    def _running(self) -> tuple[NetworkClient, Driver, Waiters]:
         if self._closed:
             raise ClientClosedError
-        if self._core is None or self._driver is None:
+        if self._core is None or self._driver is None or self._waiters is None:
             raise ClientClosedError("the client is not started: use async with, or await start()")
-        return self._core, self._driver
+        return self._core, self._driver, self._waiters
 
-    async def _wait(self, check: Callable[[], Any], what: str, timeout: float | None) -> Any:
-        core, driver = self._running()
-        assert self._loop is not None
+    async def _wait(self, check: Callable[[], T | None], what: str, timeout: float | None) -> T:
+        core, driver, waiters = self._running()
         timeout_s = self.config.request_timeout_ms / 1000 if timeout is None else timeout
-        waiter = Waiter(self._loop.create_future(), check)
-        self._waiters.append(waiter)
+        future = waiters.add(check)
         driver.run_pass()
         try:
             async with asyncio.timeout(timeout_s):
-                return await waiter.future
-        except TimeoutError as error:
-            if isinstance(error, KafkaError):
-                raise
+                return await future
+        except TimeoutError:
             cause = core.connection_error() or core.metadata.last_error
             if isinstance(cause, NoBrokersAvailable) and not core.metadata.update_version:
                 raise cause from None
             raise KafkaTimeoutError(what, timeout_s * 1000, cause) from None
         finally:
-            if waiter in self._waiters:
-                self._waiters.remove(waiter)
-
-    # Between the driver and those who wait.
-
-    def _collect(self) -> list[Outcome]:
-        """Inside the guard: who need wait no longer, and how it ended."""
-        core = self._core
-        if core is None:
-            return []
-        found: list[Outcome] = [(each.token, each.response, each.error) for each in core.take_completions()]
-        fatal = core.metadata.take_fatal_error() if self._waiters else None
-        for waiter in list(self._waiters):
-            try:
-                value = waiter.check()
-            except KafkaError as error:
-                value, fatal = None, fatal or error
-            if value is None and fatal is None:
-                continue
-            found.append((waiter.future, value, None if value is not None else fatal))
-            self._waiters.remove(waiter)
-            fatal = fatal if value is not None else None
-        for warning in core.metadata.warnings:
-            if warning not in self._logged:
-                self._logged.append(warning)
-                logger.warning("%s", warning)
-        return found
-
-    def _deliver(self, found: list[Outcome]) -> None:
-        """Outside the guard, in whatever thread made the pass."""
-        if not found or self._loop is None:
-            return
-        if threading.get_ident() == self._thread:
-            _settle_all(found)
-        else:
-            self._loop.call_soon_threadsafe(_settle_all, found)
+            waiters.discard(future)
 
 
 def _answer_class(request: Request, response: type[Response] | None) -> type[Response] | None:
@@ -294,17 +249,3 @@ def _answer_class(request: Request, response: type[Response] | None) -> type[Res
             f"{type(request).__name__} is not declared in kproto.wire: name the class of its answer, response="
         )
     return found
-
-
-def _settle_all(found: list[Outcome]) -> None:
-    for future, value, error in found:
-        _settle(future, value, error)
-
-
-def _settle(future: asyncio.Future[Any], value: Any, error: KafkaError | None) -> None:
-    if future.done():
-        return  # cancelled: nobody waits any more
-    if error is None:
-        future.set_result(value)
-    else:
-        future.set_exception(error)

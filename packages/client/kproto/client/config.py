@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Final
 
 from kproto.client.errors import ConfigError
+from kproto.client.sasl.exchange import credential
 from kproto.client.settings import check_setting, setting
 from kproto.wire import FRAME_SIZE_MAX
 from kproto.wire.plain import did_you_mean
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["ClientConfig", "TokenProvider", "parse_servers"]
 
 PORT: Final = 9092
+INT16_MAX: Final = 2**15 - 1
 INT32_MAX: Final = 2**31 - 1
 SECURITY_PROTOCOLS: Final = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 SASL_MECHANISMS: Final = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER")
@@ -57,10 +59,14 @@ class ClientConfig:
     socket_connection_setup_timeout_max_ms: int = setting(
         30_000, "ms that the setup timeout grows to while attempts fail", minimum=1
     )
-    connections_max_idle_ms: int = setting(540_000, "ms after which an unused connection is closed, -1 never")
-    send_buffer_bytes: int = setting(131_072, "bytes of a socket's send buffer, -1 as the system has it", minimum=-1)
+    connections_max_idle_ms: int = setting(
+        540_000, "ms after which an unused connection is closed, -1 never", minimum=-1
+    )
+    send_buffer_bytes: int = setting(
+        131_072, "bytes of a socket's send buffer, -1 as the system has it", minimum=-1, maximum=INT32_MAX
+    )
     receive_buffer_bytes: int = setting(
-        65_536, "bytes of a socket's receive buffer, -1 as the system has it", minimum=-1
+        65_536, "bytes of a socket's receive buffer, -1 as the system has it", minimum=-1, maximum=INT32_MAX
     )
     metadata_max_age_ms: int = setting(300_000, "ms after which the metadata is refreshed anyway", minimum=0)
     metadata_max_idle_ms: int = setting(300_000, "ms after which an unused topic is forgotten", minimum=5_000)
@@ -104,6 +110,8 @@ class ClientConfig:
         for item in fields(self):
             check_setting(item.name, getattr(self, item.name), item.metadata, item.default)
         object.__setattr__(self, "bootstrap_servers", parse_servers(self.bootstrap_servers))
+        if self.client_id is not None:
+            _check_client_id(self.client_id)
         self._check_ssl()
         self._check_sasl()
 
@@ -123,6 +131,9 @@ class ClientConfig:
     def _check_ssl(self) -> None:
         files = ("ssl_cafile", "ssl_certfile", "ssl_keyfile", "ssl_password")
         given = [name for name in files if getattr(self, name) is not None]
+        given += [] if self.ssl_check_hostname else ["ssl_check_hostname"]
+        if self.ssl_context is not None and not hasattr(self.ssl_context, "wrap_bio"):
+            raise ConfigError(f"ssl_context: an ssl.SSLContext, not {self.ssl_context!r}")
         if self.ssl_context is not None and given:
             raise ConfigError(f"ssl_context and {given[0]}: the context already says it, leave one out")
         if (self.ssl_context is not None or given) and not self.uses_tls:
@@ -133,6 +144,8 @@ class ClientConfig:
             )
         if self.ssl_keyfile is not None and self.ssl_certfile is None:
             raise ConfigError("ssl_keyfile without ssl_certfile: a key proves nothing without its certificate")
+        if self.ssl_password is not None and self.ssl_certfile is None:
+            raise ConfigError("ssl_password without ssl_certfile: it opens the key of a certificate")
 
     def _check_sasl(self) -> None:
         needed = {"OAUTHBEARER": ("sasl_oauth_token_provider",)}.get(
@@ -157,6 +170,15 @@ class ClientConfig:
         for name in given:
             if name not in needed:
                 raise ConfigError(f"sasl_mechanism={self.sasl_mechanism} has no use for {name}: leave it out")
+        self._check_credentials()
+
+    def _check_credentials(self) -> None:
+        """Their text never shows them."""
+        if self.sasl_oauth_token_provider is None:
+            credential("sasl_username", self.sasl_username or "")
+            credential("sasl_password", self.sasl_password or "")
+        elif not callable(self.sasl_oauth_token_provider):
+            raise ConfigError("sasl_oauth_token_provider: a callable that returns a token, not a token")
 
 
 def parse_servers(servers: str | Sequence[str]) -> tuple[str, ...]:
@@ -165,7 +187,10 @@ def parse_servers(servers: str | Sequence[str]) -> tuple[str, ...]:
     >>> parse_servers("a:1, [::1]:2,c")
     ('a:1', '[::1]:2', 'c:9092')
     """
-    listed = servers.split(",") if isinstance(servers, str) else list(servers)
+    try:
+        listed = servers.split(",") if isinstance(servers, str) else list(servers)
+    except TypeError:
+        raise ConfigError(f'bootstrap_servers: a list or a text of "host:port", not {servers!r}') from None
     parsed = []
     for server in listed:
         if not isinstance(server, str):
@@ -185,8 +210,20 @@ def split_server(server: str) -> tuple[str, int]:
         host, port = server, str(PORT)
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
-    elif ":" in host:
+    elif host.strip("0123456789abcdefABCDEF:.") == "" and ":" in host:
         raise ConfigError(f"bootstrap_servers: an IPv6 address stands in brackets, such as [::1]:9092, not {server!r}")
-    if not host or not port.isascii() or not port.isdecimal() or not 0 < int(port[:6]) < 65_536:
+    elif ":" in host:
+        host = ""
+    odd = any(char in "[]/@," or char.isspace() for char in host)
+    if not host or odd or not port.isascii() or not port.isdecimal() or not 0 < int(port[:6]) < 65_536:
         raise ConfigError(f'bootstrap_servers: each a "host:port" with a port of 1 to 65535, not {server!r}')
     return host, int(port)
+
+
+def _check_client_id(client_id: str) -> None:
+    try:
+        size = len(client_id.encode())
+    except UnicodeEncodeError:
+        raise ConfigError("client_id: text that UTF-8 can carry, without lone surrogates") from None
+    if size > INT16_MAX:
+        raise ConfigError(f"client_id: at most {INT16_MAX} bytes of UTF-8, not {size}")

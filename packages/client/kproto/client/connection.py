@@ -28,7 +28,7 @@ from kproto.client.security import Security
 from kproto.client.throttle import Throttle, throttle_ms_of
 from kproto.client.transitions import step
 from kproto.client.versions import ApiVersions
-from kproto.wire import RESPONSES, KafkaError, Request, Response, WireError, decode_response
+from kproto.wire import RESPONSES, DecodeError, KafkaError, Request, Response, decode_response
 
 __all__ = ["TRANSITIONS", "Completion", "Connection", "ConnectionEvent", "ConnectionSettings", "ConnectionState"]
 
@@ -81,6 +81,7 @@ class Connection:
         self.last_used_ms = now_ms
         self._completions: list[Completion] = []
         self._setup_timeout_ms = setup_timeout_ms
+        self._began_ms = now_ms
         self._setup_deadline_ms = now_ms + setup_timeout_ms
         self._check = ApiVersionsCheck(address, settings.software_version, cluster_id, node_id)
         self._login = Login(settings.security, address, rng)
@@ -95,11 +96,8 @@ class Connection:
 
     def connection_made(self, now_ms: int) -> None:
         """TCP is connected: shake hands, log in or ask for the versions, whichever comes first."""
-        if self.stream.established:
-            self._guard(self._log_in_or_ask, now_ms)
-        else:
-            self._move(ConnectionEvent.TLS_STARTED)
-            self._guard(self.stream.start)
+        if self.state is not ConnectionState.CLOSED:
+            self._guard(self._begin, now_ms)
 
     def data_received(self, data: bytes, now_ms: int) -> None:
         """Bytes came. Whatever they are, nothing is raised: what cannot be closes the connection with its reason."""
@@ -119,7 +117,7 @@ class Connection:
         if isinstance(token, KafkaError):
             self.close(token)
         else:
-            self._guard(lambda: self._ask_to_log_in(self._login.use_token(token), now_ms))
+            self._guard(lambda: self._ask(self._login.use_token(token), Internal.SASL, now_ms))
 
     def data_sent(self, size: int, now_ms: int) -> None:
         """So many bytes of `outbound` were written. Requests without an answer are complete once all is out."""
@@ -129,13 +127,12 @@ class Connection:
     def poll(self, now_ms: int) -> None:
         """End what took too long, end a throttle, begin a due re-authentication."""
         state = self.state
-        overdue = self.in_flight.overdue(now_ms)
+        overdue = self._pipeline.overdue(now_ms)
         if overdue is not None:
-            waited_ms = now_ms - overdue.sent_ms
-            self.close(KafkaTimeoutError(f"{self.address}: an answer to {overdue.api}", waited_ms))
+            self.close(KafkaTimeoutError(f"{self.address}: {overdue.waits_for}", now_ms - overdue.sent_ms))
         elif state in UNREADY and now_ms >= self._setup_deadline_ms:
             doing = state.name.lower().replace("_", " ")
-            self.close(KafkaTimeoutError(f"{self.address}: a ready connection, still {doing}", self._setup_timeout_ms))
+            self.close(KafkaTimeoutError(f"{self.address}: a ready connection, still {doing}", now_ms - self._began_ms))
         elif state is ConnectionState.THROTTLED and not self._throttle.holds(now_ms):
             self._move(ConnectionEvent.THROTTLE_ENDED)
         self._reauthenticate_if_due(now_ms)
@@ -144,12 +141,12 @@ class Connection:
         """When `poll` has something to do; None for never."""
         if self.state is ConnectionState.CLOSED:
             return None
-        deadlines = [self.in_flight.next_deadline_ms()]
+        deadlines = [self._pipeline.next_deadline_ms()]
         if self.state in UNREADY:
             deadlines.append(self._setup_deadline_ms)
         elif self.state is ConnectionState.THROTTLED:
             deadlines.append(self._throttle.until_ms)
-        elif self.state is ConnectionState.READY:
+        else:
             deadlines.append(self._login.reauthenticate_at_ms)
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
@@ -199,35 +196,28 @@ class Connection:
 
     # How it gets ready.
 
-    def _log_in_or_ask(self, now_ms: int) -> None:
-        if not self.settings.security.uses_sasl:
+    def _begin(self, now_ms: int) -> None:
+        if not self.stream.established:
+            self._move(ConnectionEvent.TLS_STARTED)
+            self.stream.start()
+        elif self.settings.security.uses_sasl:
+            self._move(ConnectionEvent.SASL_STARTED)
+            self._ask(self._login.begin(self.versions), Internal.SASL, now_ms)
+        else:
             self._ask_versions(now_ms)
-            return
-        self._move(ConnectionEvent.SASL_STARTED)
-        self._begin_login(now_ms)
-
-    def _begin_login(self, now_ms: int) -> None:
-        self._ask_to_log_in(self._login.begin(self.versions), now_ms)
-
-    def _ask_to_log_in(self, ask: Ask | None, now_ms: int) -> None:
-        if ask is not None:
-            request, version = ask
-            self._ask(request, version, Internal.SASL, now_ms)
 
     def _login_answer(self, response: Response, now_ms: int) -> None:
         ask = self._login.receive(response, now_ms)
         if ask is not None:
-            self._ask_to_log_in(ask, now_ms)
+            self._ask(ask, Internal.SASL, now_ms)
         elif self.state is ConnectionState.AUTHENTICATING:
             self._ask_versions(now_ms)
         else:
             self._move(ConnectionEvent.REAUTHENTICATED)
-            self._throttle_if_due(now_ms)
 
     def _ask_versions(self, now_ms: int) -> None:
         self._move(ConnectionEvent.API_VERSIONS_ASKED)
-        request, version = self._check.request()
-        self._ask(request, version, Internal.API_VERSIONS, now_ms)
+        self._ask(self._check.request(), Internal.API_VERSIONS, now_ms)
 
     def _versions_answer(self, payload: bytes, now_ms: int) -> None:
         self.versions = self._check.receive(payload)
@@ -241,11 +231,15 @@ class Connection:
         due_ms = self._login.reauthenticate_at_ms
         if due_ms is not None and now_ms >= due_ms and self.state is ConnectionState.READY:
             self._move(ConnectionEvent.REAUTHENTICATION_STARTED)
-            self._setup_deadline_ms = now_ms + self._setup_timeout_ms
-            self._guard(self._begin_login, now_ms)
+            self._began_ms = now_ms  # what is in flight is answered before, each within the request's timeout
+            self._setup_deadline_ms = now_ms + self.settings.request_timeout_ms + self._setup_timeout_ms
+            self._guard(lambda: self._ask(self._login.begin(self.versions), Internal.SASL, now_ms))
 
-    def _ask(self, request: Request, version: int, token: Internal, now_ms: int) -> None:
-        self.send(request, version, token, now_ms, response=RESPONSES[int(request.api_key or 0)])
+    def _ask(self, ask: Ask | None, token: Internal, now_ms: int) -> None:
+        """Send a request of our own; None where there is none yet."""
+        if ask is not None:
+            request, version = ask
+            self.send(request, version, token, now_ms, response=RESPONSES[int(request.api_key or 0)])
 
     # Frames.
 
@@ -253,10 +247,9 @@ class Connection:
         shaking_hands = self.state is ConnectionState.TLS_HANDSHAKE
         for payload in self.stream.receive(data):
             self._answer(payload, now_ms)
-            if self.state is ConnectionState.CLOSED:
-                return
+        self.stream.check()
         if shaking_hands and self.stream.established:
-            self._log_in_or_ask(now_ms)
+            self._begin(now_ms)
 
     def _answer(self, payload: bytes, now_ms: int) -> None:
         request = self._pipeline.match(payload)
@@ -265,6 +258,7 @@ class Connection:
         if request.token is Internal.API_VERSIONS:
             self.in_flight.complete_oldest()
             self._versions_answer(payload, now_ms)
+            self._throttled(self._check.throttle_ms, now_ms)
             return
         _, response = decode_response(payload, request.response, request.version)
         self.in_flight.complete_oldest()
@@ -272,10 +266,13 @@ class Connection:
             self._login_answer(response, now_ms)
         else:
             self._completions.append(Completion(request.token, response, None, request.version))
-        self.in_flight.extend(self._throttle.apply(throttle_ms_of(response, request.version), now_ms))
-        self._throttle_if_due(now_ms)
+        self._throttled(throttle_ms_of(response, request.version), now_ms)
 
-    def _throttle_if_due(self, now_ms: int) -> None:
+    def _throttled(self, throttle_ms: int, now_ms: int) -> None:
+        """While the broker answers nothing, no time runs out; whoever logs in again is held back when that is done."""
+        extension_ms = self._throttle.apply(throttle_ms, now_ms)
+        self._pipeline.extend(extension_ms)
+        self._setup_deadline_ms += extension_ms
         if self._throttle.holds(now_ms) and self.state in (ConnectionState.READY, ConnectionState.THROTTLED):
             self._move(ConnectionEvent.THROTTLE_STARTED)
 
@@ -285,7 +282,7 @@ class Connection:
         """Do it; whatever is wrong with the broker's bytes or credentials closes the connection with its reason."""
         try:
             action(*arguments)
-        except WireError as error:
+        except DecodeError as error:
             if self.stream.frames_received > 1:
                 self.close(KafkaConnectionError(self.address, f"an answer that cannot be read: {error}"))
             else:
@@ -294,9 +291,8 @@ class Connection:
             self.close(error)
 
     def _lost(self, reason: str | None) -> KafkaError:
-        unanswered = len(self.in_flight)
+        unanswered, encrypted = len(self.in_flight), self.stream.tls is not None
         first = self.stream.frames_received == 1 and unanswered > 0 and not self.settings.security.uses_sasl
-        encrypted = self.stream.tls is not None
         return diagnosis.lost(self.address, self.state, reason, unanswered, encrypted=encrypted, at_first_request=first)
 
     def _move(self, event: ConnectionEvent) -> None:

@@ -16,7 +16,7 @@ __all__ = ["advertised_hint", "lost", "not_kafka"]
 GREETINGS: Final = (
     (b"\x15\x03", "the listener speaks TLS: set security_protocol to SSL or SASL_SSL"),
     (b"\x16\x03", "the listener speaks TLS: set security_protocol to SSL or SASL_SSL"),
-    (b"HTTP/", "an HTTP server answers: this is not the port of a Kafka listener"),
+    (b"HTTP", "an HTTP server answers: this is not the port of a Kafka listener"),
     (b"<", "a web server answers: this is not the port of a Kafka listener"),
     (b"SSH-", "an SSH server answers: this is not the port of a Kafka listener"),
     (b"220", "a mail or FTP server answers: this is not the port of a Kafka listener"),

@@ -3,7 +3,7 @@
 Layer: client. Its pass (read what is there, let the core decide, write) has entrances for the loop, when a socket is
 ready or a deadline comes, and for any other thread, which calls `run_pass`. A guard lets one in at a time, and nobody
 waits for it: who finds it taken leaves what he wants in `call`, and whoever is inside looks again before he goes. So a
-busy thread that never yields still gets its answers read, by itself.
+busy thread that never yields still gets its answers read, by itself. Only `close` waits, for a pass that is under way.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ class Driver:
 
     collect: called inside the guard at the end of each pass; deliver: called with what it gave, outside the guard, by
     the thread that made the pass. send_buffer_bytes, receive_buffer_bytes: of sockets, -1 as the system has it.
-    tokens: for OAUTHBEARER. `run_pass`, `call` and `wake` may be called by any thread, the rest by the loop's.
-    Raises ConfigError on a loop without `add_reader`.
+    tokens: for OAUTHBEARER. observer: must not raise. `run_pass`, `call` and `wake` are for any thread, the rest is for
+    the loop's. Raises ConfigError on a loop without `add_reader`.
     """
 
     def __init__(
@@ -104,23 +104,32 @@ class Driver:
                 self._loop.call_soon_threadsafe(self._on_wake)
 
     def close(self) -> None:
-        """Close all sockets and forget the timer. Nothing is delivered any more."""
+        """Close all sockets and forget the timer; calls made before are done first, and no socket is opened any more.
+
+        Waits until nobody is inside the guard, so it must not be called inside. May be called again.
+        """
+        self._calls.append(self._end)
+        with self._guard:
+            collected = self._pass()
+        self._deliver(collected)
+        self.run_pass()
+
+    def _end(self, now_ms: int) -> None:
         self._closed = True
         for link in list(self._links.values()):
             self._close(link.connection_id)
-        self._deadline_ms = None
-        self._tell_loop()
 
     def _pass(self) -> Any:
         now_ms = self._clock()
         calls = self._calls
         while calls:
             calls.popleft()(now_ms)
-        for link in list(self._links.values()):
-            if link.connected:
-                self._read(link, now_ms)
-        self._decide(now_ms)
-        if threading.get_ident() == self._loop_thread:
+        if not self._closed:
+            for link in list(self._links.values()):
+                if link.connected:
+                    self._read(link, now_ms)
+            self._decide(now_ms)
+        if threading.get_ident() == self._loop_thread or self._loop.is_closed():
             self._tell_loop()
         elif self._has_news_for_loop():
             self.wake()
@@ -132,12 +141,11 @@ class Driver:
             effects = self._core.poll(now_ms)
             for effect in effects:
                 self._perform(effect, now_ms)
-            for link in list(self._links.values()):
-                if link.connected:
-                    self._write(link, now_ms)
+            written = [self._write(link, now_ms) for link in list(self._links.values()) if link.connected]
             self._deadline_ms = self._core.next_deadline_ms()
-            if not effects and (self._deadline_ms is None or self._deadline_ms > now_ms):
+            if not effects and not any(written) and (self._deadline_ms is None or self._deadline_ms > now_ms):
                 return
+        self._deadline_ms = now_ms  # there is more: the timer comes back to it
 
     def _read(self, link: Link, now_ms: int) -> None:
         for _ in range(READS_MAX):
@@ -155,18 +163,22 @@ class Driver:
             if len(data) < READ_SIZE:
                 return
 
-    def _write(self, link: Link, now_ms: int) -> None:
+    def _write(self, link: Link, now_ms: int) -> bool:
+        """Whether the core was told anything, and so has to decide again."""
+        told = False
         while buffers := self._core.data_to_send(link.connection_id):
             try:
                 size = link.send(list(islice(buffers, BUFFERS_MAX)))
             except (BlockingIOError, InterruptedError):
                 link.wants_write = True
-                return
+                return told
             except OSError as error:
                 self._lost(link, reason_of(error), now_ms)
-                return
+                return True
             self._core.data_sent(link.connection_id, size, now_ms)
+            told = True
         link.wants_write = False
+        return told
 
     def _perform(self, effect: Effect, now_ms: int) -> None:
         match effect:
@@ -176,12 +188,16 @@ class Driver:
                 self._close(connection_id)
             case Resolve(host, port):
                 look_up(host, port, lambda found: self._later(lambda at_ms: self._core.resolved(host, found, at_ms)))
-            case FetchToken(connection_id):
-                assert self._tokens is not None
-                self._tokens.fetch(
-                    self._loop,
-                    lambda token: self._later(lambda at_ms: self._core.token_fetched(connection_id, token, at_ms)),
-                )
+            case _:
+                self._fetch_token(effect)
+
+    def _fetch_token(self, effect: FetchToken) -> None:
+        assert self._tokens is not None
+        told = self._core.token_fetched
+        self._tokens.fetch(
+            self._loop,
+            lambda token: self._later(lambda now_ms: told(effect.connection_id, token, now_ms)),
+        )
 
     def _later(self, action: Callable[[int], None]) -> None:
         self._calls.append(action)
@@ -199,12 +215,13 @@ class Driver:
         """A socket that was connecting is writable: it has connected, or failed, or was closed meanwhile."""
         if link.connected or self._links.get(link.connection_id) is not link:
             return
-        reason = link.finish()
-        if reason is not None:
-            self._lost(link, reason, now_ms)
+        try:
+            addresses = link.finish()
+        except OSError as error:
+            self._lost(link, reason_of(error), now_ms)
             return
         if self._observer is not None:
-            self._observer.opened(link.connection_id, *link.addresses())
+            self._observer.opened(link.connection_id, *addresses)
         self._core.connection_made(link.connection_id, now_ms)
 
     def _lost(self, link: Link, reason: str | None, now_ms: int) -> None:
@@ -223,9 +240,13 @@ class Driver:
     # What only the loop's thread may do: change what the loop watches.
 
     def _has_news_for_loop(self) -> bool:
+        news = bool(self._closing) or self._deadline_is_earlier()
+        return news or any(not link.watched for link in self._links.values())
+
+    def _deadline_is_earlier(self) -> bool:
+        """Than the timer; where it is later, the timer only finds out, instead of being set again in each pass."""
         deadline_ms, timer_ms = self._deadline_ms, self._timer_ms
-        earlier = deadline_ms is not None and (timer_ms is None or deadline_ms < timer_ms)
-        return bool(self._closing) or earlier or any(not link.watched for link in self._links.values())
+        return deadline_ms is not None and (timer_ms is None or deadline_ms < timer_ms)
 
     def _tell_loop(self) -> None:
         while self._closing:
@@ -233,13 +254,13 @@ class Driver:
         for link in self._links.values():
             if not link.watched:
                 link.watch(self._loop, self.run_pass, partial(self._on_writable, link))
-        if self._deadline_ms != self._timer_ms:
-            if self._timer is not None:
-                self._timer.cancel()
-            self._timer, self._timer_ms = None, self._deadline_ms
-            if self._deadline_ms is not None:
-                wait_ms = max(0, self._deadline_ms - self._clock())
-                self._timer = self._loop.call_later(wait_ms / 1000, self._on_timer)
+        if self._timer is not None and (self._closed or self._deadline_is_earlier()):
+            self._timer.cancel()
+            self._timer = self._timer_ms = None
+        deadline_ms = self._deadline_ms
+        if deadline_ms is not None and self._timer is None and not self._closed:
+            self._timer_ms = deadline_ms
+            self._timer = self._loop.call_later(max(0, deadline_ms - self._clock()) / 1000, self._on_timer)
 
     def _on_timer(self) -> None:
         self._timer = self._timer_ms = None

@@ -49,28 +49,31 @@ class FrameStream:
         """Begin the TLS handshake. Raises SslAuthenticationError."""
         if self.tls is not None:
             self.tls.start()
-            self._flush_tls()
+            self._flush(self.tls)
 
     def receive(self, data: bytes) -> list[bytes]:
         """The frames, without their lengths, that these bytes complete.
 
         Raises NotKafkaError, in words, for a length that cannot be; SslAuthenticationError; KafkaConnectionError.
+        Where frames come before what is wrong, they are given, and `check` raises.
         """
         self.bytes_received += len(data)
         if self.tls is not None:
             try:
                 data = self.tls.receive(data)
             finally:
-                self._flush_tls()  # an alert that tells the broker why, too
+                self._flush(self.tls)  # an alert that tells the broker why, too
         if len(self._first_bytes) < FIRST_BYTES_KEPT and not self.frames_received:
             self._first_bytes += data[: FIRST_BYTES_KEPT - len(self._first_bytes)]
-        try:
-            frames = self._reader.feed(data)
-        except BadCount as error:
-            first_bytes = b"" if self.frames_received else self._first_bytes
-            raise diagnosis.not_kafka(self.address, first_bytes, error) from error
+        frames = self._cut(data)
         self.frames_received += len(frames)
         return frames
+
+    def check(self) -> None:
+        """Raises what came behind the frames that `receive` gave last, if that is wrong."""
+        if self.tls is not None and self.tls.error is not None:
+            raise self.tls.error
+        self._cut(b"")
 
     def write(self, buffers: Iterable[Buffer]) -> None:
         """Put a frame, with its length, into `outbound`."""
@@ -78,7 +81,7 @@ class FrameStream:
             self.outbound.extend(buffers)
         else:
             self.tls.send(buffers)
-            self._flush_tls()
+            self._flush(self.tls)
 
     def sent(self, size: int) -> None:
         """So many bytes of `outbound` were written."""
@@ -93,12 +96,18 @@ class FrameStream:
             outbound.popleft()
 
     def end(self) -> None:
-        """The broker closed its side. Raises what that means in the midst of a TLS handshake."""
-        if self.tls is not None and not self.tls.established:
+        """The broker closed its side. Raises what that means in a TLS handshake, or straight after it."""
+        if self.tls is not None and not self.frames_received:
             self.tls.receive_eof()
 
-    def _flush_tls(self) -> None:
-        if self.tls is not None:
-            encrypted = self.tls.data_to_send()
-            if encrypted:
-                self.outbound.append(encrypted)
+    def _cut(self, data: bytes) -> list[bytes]:
+        try:
+            return self._reader.feed(data)
+        except BadCount as error:
+            first_bytes = b"" if self.frames_received else self._first_bytes
+            raise diagnosis.not_kafka(self.address, first_bytes, error) from error
+
+    def _flush(self, tls: TlsStream) -> None:
+        encrypted = tls.data_to_send()
+        if encrypted:
+            self.outbound.append(encrypted)

@@ -39,6 +39,11 @@ class InFlightRequest:
     sent_ms: int
     deadline_ms: int
 
+    @property
+    def waits_for(self) -> str:
+        """What it needs to be complete, for people."""
+        return f"room to send {self.api}" if self.response is None else f"an answer to {self.api}"
+
 
 @dataclass(frozen=True, slots=True)
 class Completion:

@@ -47,25 +47,21 @@ class Link:
             self.socket.close()
             raise
 
-    def finish(self) -> str | None:
-        """The attempt has ended: None where it is connected, else why not."""
+    def finish(self) -> tuple[tuple[str, int], tuple[str, int]]:
+        """The attempt has ended: host and port of our end, and of theirs. Raises OSError where it has failed."""
         code = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if code:
-            return reason_of(OSError(code, os.strerror(code)))
+            raise OSError(code, os.strerror(code))
+        local, remote = self.socket.getsockname(), self.socket.getpeername()  # raises where it is gone already
         self.connected = True
         self.wants_write = False
-        return None
+        return (local[0], local[1]), (remote[0], remote[1])
 
     def send(self, buffers: list[Buffer]) -> int:
         """Write what the system takes; how many bytes. Raises BlockingIOError where it takes none, OSError."""
         if hasattr(self.socket, "sendmsg"):
             return self.socket.sendmsg(buffers)
         return self.socket.send(buffers[0])  # Windows has no sendmsg
-
-    def addresses(self) -> tuple[tuple[str, int], tuple[str, int]]:
-        """Host and port of our end, and of theirs."""
-        local, remote = self.socket.getsockname(), self.socket.getpeername()
-        return (local[0], local[1]), (remote[0], remote[1])
 
     @property
     def watched(self) -> bool:
@@ -100,5 +96,5 @@ class Link:
 
 def reason_of(error: OSError) -> str:
     """What the system says, as the beginning of a phrase."""
-    text = error.strerror or str(error) or type(error).__name__
-    return text[:1].lower() + text[1:]
+    text = error.strerror or str(error)
+    return text[:1].lower() + text[1:] if text else type(error).__name__

@@ -18,6 +18,7 @@ __all__ = ["Login"]
 
 REAUTHENTICATE_FROM: Final = 0.85  # of the session's lifetime, and
 REAUTHENTICATE_TO: Final = 0.95  # as Kafka's own client does
+REAUTHENTICATE_MS_MIN: Final = 100  # whatever the broker says: between two logins something else has its turn
 
 Ask = tuple[Request, int]
 """A request to send, and its version."""
@@ -61,5 +62,6 @@ class Login:
         lifetime_ms = self._authenticator.session_lifetime_ms
         self._authenticator = None
         share = REAUTHENTICATE_FROM + (REAUTHENTICATE_TO - REAUTHENTICATE_FROM) * self._rng.random()
-        self.reauthenticate_at_ms = now_ms + int(lifetime_ms * share) if lifetime_ms > 0 else None
+        wait_ms = max(REAUTHENTICATE_MS_MIN, int(lifetime_ms * share))
+        self.reauthenticate_at_ms = now_ms + wait_ms if lifetime_ms > 0 else None
         return None

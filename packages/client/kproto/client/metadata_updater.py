@@ -15,7 +15,7 @@ from kproto.client.errors import KafkaConnectionError, UnsupportedVersionError
 from kproto.client.in_flight import Completion
 from kproto.client.metadata import NEVER_MS, Metadata, RequestGeneration
 from kproto.client.node_connections import NodeConnection, NodeConnections
-from kproto.wire import MetadataRequest, MetadataResponse
+from kproto.wire import EncodeError, KafkaError, MetadataRequest, MetadataResponse
 
 __all__ = ["MetadataUpdater"]
 
@@ -38,6 +38,8 @@ class MetadataUpdater:
         self.bootstrapped = False
         self._connections = connections
         self._recovers = config.metadata_recovery_strategy == "rebootstrap"
+        self._trigger_ms = config.metadata_recovery_rebootstrap_trigger_ms
+        self._due_since_ms: int | None = None
         self._bootstrap = tuple(Node(-1 - index, host, port) for index, (host, port) in enumerate(config.servers))
         self.begin_from_bootstrap(now_ms)
 
@@ -47,6 +49,7 @@ class MetadataUpdater:
             reason = "closed by us, to begin again from bootstrap_servers"
             self._connections.close(found, KafkaConnectionError(found.node.address, reason))
         self.bootstrapped = False
+        self._due_since_ms = None
         self._connections.cluster_id = None
         self.metadata.rebootstrap(self._bootstrap, now_ms)
         self._connections.set_nodes(self._bootstrap)
@@ -57,7 +60,7 @@ class MetadataUpdater:
         Whether it closed all connections instead, to begin from bootstrap: then settle them, and call again.
         """
         connections = self._connections
-        rebootstrap_in_ms = self.metadata.time_to_rebootstrap_ms(now_ms) if self._recovers else NEVER_MS
+        rebootstrap_in_ms = self._time_to_rebootstrap_ms(now_ms)
         if rebootstrap_in_ms == 0:
             self.begin_from_bootstrap(now_ms)
             return True
@@ -66,13 +69,25 @@ class MetadataUpdater:
         connections.wakes_ms += [now_ms + wait_ms for wait_ms in waits_ms]
         if update_in_ms > 0:
             return False
+        if self._due_since_ms is None:
+            self._due_since_ms = now_ms
         found = connections.least_loaded(now_ms)
-        if found is None and self._recovers and self.bootstrapped and not connections.open:
-            self.begin_from_bootstrap(now_ms)
-            return True
+        if found is None and self.bootstrapped and all(each.failed_setups for each in connections.listed):
+            # All were tried in vain. One that was only lost is tried again first: it may be no more than a restart.
+            if self._recovers and not connections.open:
+                self.begin_from_bootstrap(now_ms)
+                return True
+            found = next((each for each in connections.open if each.can_send()), None)  # to a node that is not listed
         if connections.usable(found, now_ms):
             self._ask_for_metadata(found, now_ms)
         return False
+
+    def _time_to_rebootstrap_ms(self, now_ms: int) -> int:
+        """0 where it is time; counted also from when an update was due and no node could be asked."""
+        if not self._recovers:
+            return NEVER_MS
+        due_since_ms, asked_ms = self._due_since_ms, self.metadata.time_to_rebootstrap_ms(now_ms)
+        return asked_ms if due_since_ms is None else min(asked_ms, max(0, due_since_ms + self._trigger_ms - now_ms))
 
     def _ask_for_metadata(self, found: NodeConnection, now_ms: int) -> None:
         connection = found.connection
@@ -80,12 +95,17 @@ class MetadataUpdater:
         assert connection.versions is not None
         try:
             version = connection.versions.negotiate(MetadataRequest)
+            request, generation = self.metadata.begin_request(now_ms, version)
+            connection.send(request, version, generation, now_ms, response=MetadataResponse)
         except UnsupportedVersionError as error:
             connection.close(error)
-            self.metadata.fatal_error(error)
-            return
-        request, generation = self.metadata.begin_request(now_ms, version)
-        connection.send(request, version, generation, now_ms, response=MetadataResponse)
+            self._cannot_ask(error, now_ms)
+        except EncodeError as error:  # a topic with a name that cannot be sent
+            self._cannot_ask(error, now_ms)
+
+    def _cannot_ask(self, error: KafkaError, now_ms: int) -> None:
+        self.metadata.failed_update(now_ms, error)
+        self.metadata.fatal_error(error)
 
     def answered(self, generation: RequestGeneration, completion: Completion, now_ms: int) -> None:
         """The request that `update` sent has ended."""
@@ -96,5 +116,6 @@ class MetadataUpdater:
         self.metadata.handle_response(generation, response, completion.version, now_ms)
         if self.metadata.last_error is None:
             self.bootstrapped = True
+            self._due_since_ms = None
             self._connections.cluster_id = self.metadata.cluster.cluster_id
             self._connections.set_nodes(self.metadata.cluster.nodes.values())

@@ -77,7 +77,8 @@ class NetworkClient:
     # What the driver tells: see SansIO.
 
     def resolved(self, host: str, addresses: Sequence[str] | KafkaError, now_ms: int) -> None:
-        self.connections.resolved(host, addresses, now_ms)
+        if not self._closed and self.connections.resolved(host, addresses, now_ms):
+            self.metadata.request_update()
 
     def connection_made(self, connection_id: int, now_ms: int) -> None:
         if connection := self._connection(connection_id):
@@ -106,15 +107,19 @@ class NetworkClient:
             connection.data_sent(size, now_ms)
 
     def _connection(self, connection_id: int) -> Connection | None:
+        """The connection, unless it is closed: what a driver tells before it hears of that is of no use any more."""
         found = self.connections.by_connection(connection_id)
-        return None if found is None else found.connection
+        connection = None if found is None else found.connection
+        return None if connection is None or connection.state is ConnectionState.CLOSED else connection
 
     def poll(self, now_ms: int) -> list[Effect]:
         """Settle what ended, then metadata, then the line: metadata goes first (CONN-8)."""
         self.connections.wakes_ms.clear()
+        if self.connections.end_lookups(now_ms):
+            self.metadata.request_update()
         for found in self.connections.open:
-            if found.connection is not None:
-                found.connection.poll(now_ms)
+            assert found.connection is not None
+            found.connection.poll(now_ms)
         self._settle(now_ms)
         if not self._closed:
             if self._updater.update(now_ms):
@@ -149,6 +154,9 @@ class NetworkClient:
         timeout_ms: to be sent; from then on request_timeout_ms counts. version: the highest that both sides speak if
         None. response: the class of the answer, None where the broker sends none.
         """
+        if self._closed:
+            self._completions.append(Completion(token, None, ClientClosedError(), -1))
+            return
         self._line.add(Waiting(request, response, node_id, version, token, now_ms, now_ms + timeout_ms))
 
     def take_completions(self) -> list[Completion]:
@@ -162,7 +170,7 @@ class NetworkClient:
         Nothing is ready while a metadata update is due: it goes first.
         """
         found = self.connections.get(node_id)
-        if found is None or self.metadata.time_to_next_update_ms(now_ms) == 0:
+        if self._closed or found is None or self.metadata.time_to_next_update_ms(now_ms) == 0:
             return False
         if found.can_connect(now_ms):
             self.connections.connect(found, now_ms)
@@ -177,10 +185,14 @@ class NetworkClient:
         return found.connection.versions.negotiate(request, within)
 
     def connection_error(self) -> KafkaError | None:
-        """Why no broker can be asked, with the error of each; None while one can, or nothing failed yet."""
-        if any(found.was_ready for found in self.connections.open):
+        """Why no broker can be asked, with the error of each; None while one can, or nothing failed yet.
+
+        An open connection to a node that is not listed, such as a bootstrap server, does not count: it is of no use.
+        """
+        nodes = self.connections.listed
+        if any(found.was_ready for found in nodes):
             return None
-        errors = [found.last_error for found in self.connections.listed if found.last_error is not None]
+        errors = [found.last_error for found in nodes if found.last_error is not None]
         return NoBrokersAvailable(errors) if errors else None
 
     def close(self, now_ms: int) -> None:
@@ -201,12 +213,12 @@ class NetworkClient:
 
     def _settle_one(self, found: NodeConnection, now_ms: int, *, told: bool = False, idle: bool = False) -> bool:
         connection = found.connection
-        if connection is None:
-            return False
-        if not found.was_ready and connection.state is ConnectionState.READY:
+        assert connection is not None
+        if not found.was_ready and connection.state in (ConnectionState.READY, ConnectionState.THROTTLED):
             self.connections.note_ready(found)
-        for completion in connection.take_completions():
-            self._complete(completion, now_ms)
+        while completions := connection.take_completions():  # an answer may close the connection it came on
+            for completion in completions:
+                self._complete(completion, now_ms)
         if connection.state is not ConnectionState.CLOSED:
             return False
         error = self.connections.ended(found, told=told, now_ms=now_ms)
@@ -235,9 +247,10 @@ class NetworkClient:
         self._line.put_back([each for each in waiting if not self._serve(each, now_ms)])
 
     def _fail_line(self, error: KafkaError, node_id: int) -> None:
-        """No waiting cures refused credentials: who waits for this node, or for any, is told at once."""
+        """No waiting cures refused credentials: who waits for this node, any, or one not yet known is told at once."""
         waiting = self._line.take_all()
-        failed = [each for each in waiting if each.node_id in (None, node_id)]
+        all_of_them = not self._updater.bootstrapped
+        failed = [each for each in waiting if all_of_them or each.node_id in (None, node_id)]
         self._completions += [Completion(each.token, None, error, -1) for each in failed]
         self._line.put_back([each for each in waiting if each not in failed])
 
@@ -264,6 +277,8 @@ class NetworkClient:
         if waiting.node_id is None:
             return self.connections.least_loaded(now_ms)
         if found is None and self._updater.bootstrapped:
+            self.metadata.request_update()  # it may be new: who asks again may find it
+            self.connections.wakes_ms.append(now_ms)
             known = ", ".join(map(str, sorted(self.cluster.nodes)))
             raise KafkaConnectionError(f"node {waiting.node_id}", f"is not in the cluster; its nodes are {known}")
         return found
@@ -271,15 +286,14 @@ class NetworkClient:
     def _close_idle(self, now_ms: int) -> None:
         """At most one in a pass, the one unused for longest (CONN-16)."""
         idle_ms = self.config.connections_max_idle_ms
-        if idle_ms < 0:
-            return
-        found = self.connections.longest_unused()
+        found = self.connections.longest_unused() if idle_ms >= 0 else None
         if found is None or found.connection is None:
             return
         last_used_ms = found.connection.last_used_ms
         if now_ms - last_used_ms >= idle_ms:
             self.connections.close(found, KafkaConnectionError(found.node.address, f"unused for {idle_ms} ms"))
             self._settle_one(found, now_ms, idle=True)
+            found.last_error = None  # nothing is wrong with it
             self.connections.wakes_ms.append(now_ms)
         else:
             self.connections.wakes_ms.append(last_used_ms + idle_ms)

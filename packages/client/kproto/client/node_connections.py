@@ -20,8 +20,7 @@ from kproto.client.connection import Connection, ConnectionSettings
 from kproto.client.connection_state import UNREADY
 from kproto.client.diagnosis import advertised_hint
 from kproto.client.effects import Close, ConnectionObserver, Effect, FetchToken, Open, Resolve
-from kproto.client.errors import AuthenticationError, KafkaConnectionError, KafkaError
-from kproto.client.frame_stream import Observe
+from kproto.client.errors import AuthenticationError, KafkaConnectionError, KafkaError, KafkaTimeoutError
 
 __all__ = ["NodeConnection", "NodeConnections"]
 
@@ -36,6 +35,7 @@ class NodeConnection:
         "ever_ready",
         "failed_attempts",
         "failed_setups",
+        "last_address",
         "last_attempt_ms",
         "last_error",
         "listed",
@@ -58,7 +58,8 @@ class NodeConnection:
         self.token_asked = False
         self.failed_attempts = 0
         self.failed_setups = 0
-        self.last_attempt_ms: int | None = None
+        self.last_address = ""
+        self.last_attempt_ms = 0
         self.retry_at_ms = 0
         self.last_error: KafkaError | None = None
 
@@ -90,12 +91,14 @@ class NodeConnections:
         self._settings = settings
         self._rng = rng
         self._observer = observer
+        self._lookup_ms = config.socket_connection_setup_timeout_ms
         self._reconnect = ExponentialBackoff(config.reconnect_backoff_ms, config.reconnect_backoff_max_ms)
         self._setup = ExponentialBackoff(
             config.socket_connection_setup_timeout_ms, config.socket_connection_setup_timeout_max_ms
         )
         self._nodes: dict[int, NodeConnection] = {}
         self._by_connection: dict[int, NodeConnection] = {}
+        self._looked_up: set[str] = set()  # names that are asked for and not answered
         self._next_connection_id = 1
         self._effects: list[Effect] = []
 
@@ -140,52 +143,63 @@ class NodeConnections:
     def connect(self, found: NodeConnection, now_ms: int) -> None:
         """Begin an attempt; only when `can_connect`."""
         found.last_attempt_ms = now_ms
-        if found.addresses:
-            self._open(found, now_ms)
-            return
-        asked = any(other.resolving and other.node.host == found.node.host for other in self._nodes.values())
         found.resolving = True
-        if not asked:
+        self.wakes_ms.append(now_ms + self._lookup_ms)
+        if found.node.host not in self._looked_up:
+            self._looked_up.add(found.node.host)
             self._effects.append(Resolve(found.node.host, found.node.port))
 
-    def resolved(self, host: str, addresses: Sequence[str] | KafkaError, now_ms: int) -> None:
-        """See SansIO. Addresses are tried in their order."""
+    def resolved(self, host: str, addresses: Sequence[str] | KafkaError, now_ms: int) -> bool:
+        """See SansIO; whether an attempt failed by it. Addresses are tried in order, the last tried one not first."""
+        failed = isinstance(addresses, KafkaError) or not addresses
+        self._looked_up.discard(host)
         for found in list(self._nodes.values()):
             if not found.resolving or found.node.host != host:
                 continue
             found.resolving = False
+            if not addresses:
+                addresses = KafkaConnectionError(found.node.address, "the name has no address")
             if isinstance(addresses, KafkaError):
                 self._failed(found, addresses, now_ms)
-            elif not addresses:
-                self._failed(found, KafkaConnectionError(found.node.address, "the name has no address"), now_ms)
             elif found.listed:
                 found.addresses = list(dict.fromkeys(addresses))
+                if found.addresses[0] == found.last_address:
+                    found.addresses.append(found.addresses.pop(0))
                 self._open(found, now_ms)
             else:
                 self._forget_if_gone(found)
+        return failed
+
+    def end_lookups(self, now_ms: int) -> bool:
+        """Give up names that take too long; whether an attempt failed by it. A late answer serves the next attempt."""
+        waiting = [found for found in self._nodes.values() if found.resolving]
+        overdue = [found for found in waiting if now_ms >= found.last_attempt_ms + self._lookup_ms]
+        self.wakes_ms += [found.last_attempt_ms + self._lookup_ms for found in waiting if found not in overdue]
+        for found in overdue:
+            found.resolving = False
+            self._failed(found, KafkaTimeoutError(f"{found.node.address}: the name's address", self._lookup_ms), now_ms)
+        return bool(overdue)
 
     def ended(self, found: NodeConnection, *, told: bool, now_ms: int) -> KafkaError:
         """Take note that its connection is closed; why. told: whether the driver knows already."""
         connection = found.connection
-        assert connection is not None
-        assert connection.error is not None
-        self._detach(found, told=told)
-        error = connection.error
-        was_ready, found.was_ready = found.was_ready, False
+        assert connection is not None and connection.error is not None
+        error, found.connection = connection.error, None
+        del self._by_connection[found.connection_id]
+        if not told:
+            self._effects.append(Close(found.connection_id))
         unreached = not connection.stream.bytes_received and not isinstance(error, AuthenticationError)
-        if unreached and not found.ever_ready and found.node.node_id >= 0 and isinstance(error, KafkaConnectionError):
-            hint = advertised_hint(found.node.address, self.bootstrap_address)
-            error = KafkaConnectionError(found.node.address, f"{error.reason}; {hint}")
         if found.addresses and found.listed and unreached:
             found.last_error = error
             self._open(found, now_ms)  # the next address, at once
         else:
-            found.failed_setups += not was_ready
-            self._failed(found, error, now_ms)
+            self._failed(found, error, now_ms, hint=unreached)
         return error
 
     def close(self, found: NodeConnection, error: KafkaError) -> None:
-        """Close its connection; it does not count as failed."""
+        """Close its connection, or end its attempt to connect: what other addresses the name has is not tried."""
+        found.addresses = []
+        found.last_address = ""
         if found.connection is not None:
             found.connection.close(error)
 
@@ -195,20 +209,16 @@ class NodeConnections:
         nodes = self.listed
         start = int(self._rng.random() * len(nodes))
         nodes = nodes[start:] + nodes[:start]
-        ready = [found for found in nodes if found.can_send()]
-        if ready:
+        if ready := [found for found in nodes if found.can_send()]:
             return min(ready, key=lambda found: len(found.connection.in_flight) if found.connection else 0)
-        for found in nodes:
-            if found.connecting:
-                return found
+        if connecting := [found for found in nodes if found.connecting]:
+            return connecting[0]
         untried = [found for found in nodes if found.can_connect(now_ms)]
-        return min(untried, key=lambda found: found.last_attempt_ms or 0, default=None)
+        return min(untried, key=lambda found: found.last_attempt_ms, default=None)
 
     def usable(self, found: NodeConnection | None, now_ms: int) -> TypeGuard[NodeConnection]:
         """Whether a request may be sent to the node now; if not, an attempt is begun, or the time for it noted.
-
-        found: None for any node, where `least_loaded` gave none.
-        """
+        found: None for any node, where `least_loaded` gave none."""
         if found is None:
             backoffs = [each.retry_at_ms for each in self.listed if each.connection is None]
             self.wakes_ms += [retry_at_ms for retry_at_ms in backoffs if retry_at_ms > now_ms]
@@ -221,18 +231,17 @@ class NodeConnections:
 
     def longest_unused(self) -> NodeConnection | None:
         """The ready connection without unanswered requests that was used least recently."""
-        unused = [
-            found for found in self.open if found.connection and found.was_ready and not found.connection.in_flight
-        ]
-        return min(unused, key=lambda found: found.connection.last_used_ms if found.connection else 0, default=None)
+        unused = [each for each in self.open if each.connection and each.was_ready and not each.connection.in_flight]
+        return min(unused, key=lambda each: each.connection.last_used_ms if each.connection else 0, default=None)
 
     def take_effects(self) -> list[Effect]:
         """Those since the last call, in order."""
         for found in self._by_connection.values():
             connection = found.connection
-            if connection is not None and connection.wants_token and not found.token_asked:
-                found.token_asked = True
+            wants_token = connection is not None and connection.wants_token
+            if wants_token and not found.token_asked:
                 self._effects.append(FetchToken(found.connection_id))
+            found.token_asked = wants_token  # once for each login: the session may end and begin again
         taken, self._effects = self._effects, []
         return taken
 
@@ -247,7 +256,8 @@ class NodeConnections:
         connection_id = self._next_connection_id
         self._next_connection_id += 1
         found.last_attempt_ms = now_ms
-        known = node.node_id >= 0
+        known = node.node_id >= 0 and self.cluster_id is not None  # a broker takes both or none
+        found.last_address = found.addresses.pop(0)
         found.connection = Connection(
             self._settings,
             node.host,
@@ -257,25 +267,18 @@ class NodeConnections:
             setup_timeout_ms=self._setup.delay_ms(found.failed_setups, self._rng),
             cluster_id=self.cluster_id if known else None,
             node_id=node.node_id if known else -1,
-            observe=self._observing(connection_id),
+            observe=None if self._observer is None else partial(self._observer.frame, connection_id),
         )
         found.connection_id = connection_id
-        found.token_asked = False
         self._by_connection[connection_id] = found
-        self._effects.append(Open(connection_id, found.addresses.pop(0), node.port))
+        self._effects.append(Open(connection_id, found.last_address, node.port))
 
-    def _observing(self, connection_id: int) -> Observe | None:
-        observer = self._observer
-        return None if observer is None else partial(observer.frame, connection_id)
-
-    def _detach(self, found: NodeConnection, *, told: bool) -> None:
-        del self._by_connection[found.connection_id]
-        if not told:
-            self._effects.append(Close(found.connection_id))
-        found.connection = None
-        found.connection_id = -1
-
-    def _failed(self, found: NodeConnection, error: KafkaError, now_ms: int) -> None:
+    def _failed(self, found: NodeConnection, error: KafkaError, now_ms: int, *, hint: bool = True) -> None:
+        """hint: whether the address that the cluster gave may be at fault."""
+        if hint and found.node.node_id >= 0 and not found.ever_ready:
+            error = _with_hint(error, found.node.address, self.bootstrap_address)
+        found.failed_setups += not found.was_ready
+        found.was_ready = False
         found.addresses = []  # they may have changed by the next attempt
         found.retry_at_ms = now_ms + self._reconnect.delay_ms(found.failed_attempts, self._rng)
         found.failed_attempts += 1
@@ -286,3 +289,11 @@ class NodeConnections:
         gone = not found.listed and found.connection is None and not found.resolving
         if gone and self._nodes.get(found.node.node_id) is found:
             del self._nodes[found.node.node_id]
+
+
+def _with_hint(error: KafkaError, address: str, bootstrap: str) -> KafkaError:
+    if isinstance(error, KafkaTimeoutError):
+        return KafkaTimeoutError(f"{error.what} ({advertised_hint(address, bootstrap)})", error.timeout_ms, error.cause)
+    if isinstance(error, KafkaConnectionError):
+        return KafkaConnectionError(address, f"{error.reason}; {advertised_hint(address, bootstrap)}")
+    return error

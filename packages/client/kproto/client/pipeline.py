@@ -26,7 +26,7 @@ class Pipeline:
     def __init__(self, stream: FrameStream, client_id: str | None, observe: Observe | None) -> None:
         self.stream = stream
         self.in_flight = InFlightRequests()
-        self._unanswered: list[InFlightRequest] = []
+        self._unanswered = InFlightRequests()  # those without an answer, until they are written
         self._client_id = client_id
         self._observe = observe
         self._correlation_id = 0
@@ -41,27 +41,39 @@ class Pipeline:
         now_ms: int,
         timeout_ms: int,
     ) -> None:
-        """Encode and queue it. response: the class of its answer, None where none comes. Raises EncodeError."""
+        """Encode and queue it. response: the class of its answer, None where none comes.
+
+        Raises EncodeError, and what `FrameStream.write` raises; then nothing was sent, and no number used.
+        """
         correlation_id = self._correlation_id
         data = encode_request(request, version, correlation_id=correlation_id, client_id=self._client_id)
+        self.stream.write([data])
         self._correlation_id = 0 if correlation_id == CORRELATION_ID_MAX else correlation_id + 1
         api = f"{type(request).__name__} v{version}"
         sent = InFlightRequest(correlation_id, api, version, response, token, now_ms, now_ms + timeout_ms)
-        if response is None:
-            self._unanswered.append(sent)
-        else:
-            self.in_flight.add(sent)
+        (self._unanswered if response is None else self.in_flight).add(sent)
         if self._observe is not None:
             self._observe(True, redact_request(data))
-        self.stream.write([data])
 
     def written(self, size: int) -> list[InFlightRequest]:
         """So many bytes are out; the requests that are complete thereby, as no answer comes to them."""
         self.stream.sent(size)
-        if self.stream.outbound or not self._unanswered:
-            return []
-        done, self._unanswered = self._unanswered, []
-        return done
+        return [] if self.stream.outbound else self._unanswered.clear()
+
+    def overdue(self, now_ms: int) -> InFlightRequest | None:
+        """The oldest request whose deadline has passed; that of one without an answer is for being written."""
+        return self.in_flight.overdue(now_ms) or self._unanswered.overdue(now_ms)
+
+    def next_deadline_ms(self) -> int | None:
+        """The earliest deadline; None where nothing is under way."""
+        deadlines = (self.in_flight.next_deadline_ms(), self._unanswered.next_deadline_ms())
+        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+
+    def extend(self, throttle_ms: int) -> None:
+        """The broker reads and answers nothing for so long."""
+        if throttle_ms:
+            self.in_flight.extend(throttle_ms)
+            self._unanswered.extend(throttle_ms)
 
     def match(self, payload: bytes) -> InFlightRequest:
         """The request that this frame answers; it stays in flight until `in_flight.complete_oldest`.
@@ -72,16 +84,15 @@ class Pipeline:
             raise DecodeError("ResponseHeader", 0, "a correlation id of 4 bytes", f"{len(payload)} bytes")
         correlation_id = int.from_bytes(payload[:CORRELATION_ID_SIZE], "big", signed=True)
         request = self.in_flight.oldest
-        if request is None or request.response is None or request.correlation_id != correlation_id:
+        if request is None or request.correlation_id != correlation_id:
             expected = None if request is None else request.correlation_id
             raise CorrelationMismatch(self.stream.address, expected, correlation_id)
         if self._observe is not None:
+            assert request.response is not None
             self._observe(False, redact_response(frame(payload), request.response, request.version))
         return request
 
     def clear(self) -> list[InFlightRequest]:
         """All that are not complete, oldest first; none remains, and nothing waits to be written."""
-        requests = [*self.in_flight.clear(), *self._unanswered]
-        self._unanswered = []
         self.stream.outbound.clear()
-        return requests
+        return [*self.in_flight.clear(), *self._unanswered.clear()]

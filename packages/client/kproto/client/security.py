@@ -43,7 +43,7 @@ class Security:
     def check(self) -> None:
         """Read the certificates now. Raises ConfigError where that fails."""
         if self._config.uses_tls:
-            assert self._ssl_context
+            _ = self._ssl_context
 
     def tls_stream(self, host: str, address: str) -> TlsStream | None:
         """A stream of its own for a connection to `host`; None without TLS. Raises ConfigError."""

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import field
-from typing import Any
+from typing import Any, Final
 
 from kproto.client.errors import ConfigError
 from kproto.wire.plain import did_you_mean
 
 __all__ = ["check_setting", "setting"]
+
+INT64_MAX: Final = 2**63 - 1
 
 
 def setting(
@@ -29,7 +31,8 @@ def setting(
     """A field of a configuration.
 
     about: a sentence for people, with the unit. kind: its type where the default does not show it, object for any;
-    optional: whether None is a value beside a default that is none; secret: never shown.
+    minimum, maximum: of an int, which is a long of Java's at most; optional: whether None is a value beside a default
+    that is none; secret: never shown.
     """
     metadata = {
         "about": about,
@@ -51,10 +54,17 @@ def check_setting(name: str, value: Any, metadata: Any, default: Any) -> None:
     if kind in kinds and type(value) is not kind and not (optional and value is None):
         shown = "a value of another kind" if metadata["secret"] else repr(value)
         raise ConfigError(f"{name}: {kinds[kind]}{' or None' if optional else ''}, not {shown}")
-    minimum, maximum, choices = metadata["minimum"], metadata["maximum"], metadata["choices"]
-    if minimum is not None and value < minimum:
-        raise ConfigError(f"{name}: at least {minimum}, not {value}")
-    if maximum is not None and value > maximum:
-        raise ConfigError(f"{name}: at most {maximum}, not {value}")
+    choices = metadata["choices"]
+    if type(value) is int:
+        _check_bounds(name, value, metadata["minimum"], metadata["maximum"])
     if choices is not None and value is not None and value not in choices:
         raise ConfigError(f"{name}: {did_you_mean(value, choices)}, not {value!r}")
+
+
+def _check_bounds(name: str, value: int, minimum: int | None, maximum: int | None) -> None:
+    least = -INT64_MAX - 1 if minimum is None else minimum
+    most = INT64_MAX if maximum is None else maximum
+    if value < least:
+        raise ConfigError(f"{name}: at least {least}, not {value}")
+    if value > most:
+        raise ConfigError(f"{name}: at most {most}, not {value}")
