@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from kproto.wire import (
     REQUESTS,
@@ -20,6 +21,7 @@ from kproto.wire import (
     WireError,
     decode_request,
     decode_response,
+    decode_response_prefix,
     encode_request,
     request_header_version,
     response_header_version,
@@ -85,6 +87,16 @@ def test_wrong_requests_say_where(payload, text):
 def test_a_response_with_bytes_behind_it_is_refused():
     with pytest.raises(TrailingBytes, match="ApiVersionsResponse v0 at byte 10"):
         decode_response(bytes.fromhex("00000001002300000000ff"), ApiVersionsResponse, 0)
+
+
+@given(response_frames(), st.binary(max_size=5))
+def test_what_stands_behind_a_response_may_be_left(made, surplus):
+    response, version, frame = made
+    header, decoded, behind = decode_response_prefix(frame[4:] + surplus, type(response), version)
+    assert (header, decoded) == decode_response(frame[4:], type(response), version)
+    assert behind == len(frame) - 4
+    with pytest.raises(DecodeError):
+        decode_response_prefix(frame[4:-1], type(response), version)
 
 
 def test_versions_and_keys_are_checked():

@@ -11,7 +11,7 @@ from typing import Final
 from kproto.client.errors import BrokerError, UnsupportedVersionError
 from kproto.client.throttle import throttle_ms_of
 from kproto.client.versions import ApiVersions
-from kproto.wire import ApiKey, ApiVersionsRequest, ApiVersionsResponse, DecodeError, ErrorCode, decode_response
+from kproto.wire import ApiKey, ApiVersionsRequest, ApiVersionsResponse, DecodeError, ErrorCode, decode_response_prefix
 
 __all__ = ["SOFTWARE_NAME", "ApiVersionsCheck"]
 
@@ -51,7 +51,7 @@ class ApiVersionsCheck:
         if len(payload) >= ERROR_CODE_AT + 2 and code == ErrorCode.UNSUPPORTED_VERSION:
             self.version = self._lower(payload)
             return None
-        _, response = decode_response(payload, ApiVersionsResponse, self.version)
+        _, response, _ = decode_response_prefix(payload, ApiVersionsResponse, self.version)
         if response.error_code:
             raise BrokerError(ErrorCode.of(response.error_code), f"ApiVersions of {self.address}")
         self.throttle_ms = throttle_ms_of(response, self.version)
@@ -63,7 +63,7 @@ class ApiVersionsCheck:
         if asked == 0:
             raise UnsupportedVersionError("ApiVersions", ApiVersionsRequest.versions, range(0))
         try:
-            _, response = decode_response(payload, ApiVersionsResponse, 0)
+            _, response, _ = decode_response_prefix(payload, ApiVersionsResponse, 0)
         except DecodeError:
             return 0  # the body of error 35 is not always one: librdkafka's mock cluster sends neither version
         theirs = ApiVersions.of(response).ranges.get(ApiKey.API_VERSIONS, range(0))

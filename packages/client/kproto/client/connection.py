@@ -28,7 +28,7 @@ from kproto.client.security import Security
 from kproto.client.throttle import Throttle, throttle_ms_of
 from kproto.client.transitions import step
 from kproto.client.versions import ApiVersions
-from kproto.wire import RESPONSES, DecodeError, KafkaError, Request, Response, decode_response
+from kproto.wire import RESPONSES, DecodeError, KafkaError, Request, Response, decode_response_prefix
 
 __all__ = ["TRANSITIONS", "Completion", "Connection", "ConnectionEvent", "ConnectionSettings", "ConnectionState"]
 
@@ -48,8 +48,8 @@ class ConnectionSettings:
 class Connection:
     """See the module. host: the name that the certificate must be for; address: "host:port", for people.
 
-    cluster_id, node_id: whom we believe to reach (KIP-1242), None and -1 for a bootstrap server.
-    observe: hears of each frame. Not thread-safe.
+    cluster_id, node_id: whom we believe to reach (KIP-1242), None and -1 for a bootstrap server. observe: hears of each
+    frame. surplus_bytes: how many came behind answers. Not thread-safe.
     """
 
     def __init__(
@@ -78,6 +78,7 @@ class Connection:
         """What waits to be written, in order."""
         self._pipeline = Pipeline(self.stream, settings.client_id, observe)
         self.in_flight = self._pipeline.in_flight
+        self.surplus_bytes = 0  # behind answers: Kafka's clients ignore them, and some brokers write them
         self.last_used_ms = now_ms
         self._completions: list[Completion] = []
         self._setup_timeout_ms = setup_timeout_ms
@@ -241,8 +242,6 @@ class Connection:
             request, version = ask
             self.send(request, version, token, now_ms, response=RESPONSES[int(request.api_key or 0)])
 
-    # Frames.
-
     def _receive(self, data: bytes, now_ms: int) -> None:
         shaking_hands = self.state is ConnectionState.TLS_HANDSHAKE
         for payload in self.stream.receive(data):
@@ -260,7 +259,8 @@ class Connection:
             self._versions_answer(payload, now_ms)
             self._throttled(self._check.throttle_ms, now_ms)
             return
-        _, response = decode_response(payload, request.response, request.version)
+        _, response, behind = decode_response_prefix(payload, request.response, request.version)
+        self.surplus_bytes += len(payload) - behind
         self.in_flight.complete_oldest()
         if request.token is Internal.SASL:
             self._login_answer(response, now_ms)

@@ -6,7 +6,13 @@ path, type and value), `definitions` (Kafka's own message JSON, read at run time
 """
 
 from kproto.wire.api_key import ApiKey
-from kproto.wire.envelope import decode_request, decode_response, encode_request, encode_response
+from kproto.wire.envelope import (
+    decode_request,
+    decode_response,
+    decode_response_prefix,
+    encode_request,
+    encode_response,
+)
 from kproto.wire.error_code import ErrorCode
 from kproto.wire.errors import (
     BadCount,
@@ -92,6 +98,7 @@ __all__ = [
     "WireError",
     "decode_request",
     "decode_response",
+    "decode_response_prefix",
     "encode_request",
     "encode_response",
     "frame",

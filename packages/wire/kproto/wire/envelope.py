@@ -16,7 +16,14 @@ from kproto.wire.messages import REQUESTS
 from kproto.wire.schema import Message, Request, Response
 from kproto.wire.versions import show_versions
 
-__all__ = ["decode_request", "decode_response", "encode_request", "encode_response", "request_class"]
+__all__ = [
+    "decode_request",
+    "decode_response",
+    "decode_response_prefix",
+    "encode_request",
+    "encode_response",
+    "request_class",
+]
 
 R = TypeVar("R", bound=Response)
 
@@ -58,7 +65,10 @@ def decode_request(payload: bytes, requests: Mapping[int, type[Request]] = REQUE
     """
     cls, version = request_class(payload, requests)
     header, behind = RequestHeader.decode_prefix(payload, request_header_version(cls, version))
-    return header, _whole(cls, payload, version, behind)
+    request, behind = cls.decode_prefix(payload, version, behind)
+    if behind != len(payload):
+        raise _trailing(cls, version, behind, len(payload))
+    return header, request
 
 
 def encode_response(response: Response, version: int, *, correlation_id: int) -> bytes:
@@ -72,16 +82,22 @@ def decode_response(payload: bytes, cls: type[R], version: int) -> tuple[Respons
 
     Raises DecodeError; WireError for a version that `cls` lacks.
     """
+    header, response, behind = decode_response_prefix(payload, cls, version)
+    if behind != len(payload):
+        raise _trailing(cls, version, behind, len(payload))
+    return header, response
+
+
+def decode_response_prefix(payload: bytes, cls: type[R], version: int) -> tuple[ResponseHeader, R, int]:
+    """As `decode_response`, but bytes behind the body are left; the offset of the first of them, too.
+
+    Kafka's own clients read answers so, and brokers that write too much are around.
+    """
     cls.check_version(version)
     header, behind = ResponseHeader.decode_prefix(payload, response_header_version(cls, version))
-    return header, _whole(cls, payload, version, behind)
+    response, behind = cls.decode_prefix(payload, version, behind)
+    return header, response, behind
 
 
-M = TypeVar("M", bound=Message)
-
-
-def _whole(cls: type[M], payload: bytes, version: int, offset: int) -> M:
-    message, behind = cls.decode_prefix(payload, version, offset)
-    if behind != len(payload):
-        raise TrailingBytes(f"{cls.__name__} v{version}", behind, "the end", f"{len(payload) - behind} more bytes")
-    return message
+def _trailing(cls: type[Message], version: int, behind: int, size: int) -> TrailingBytes:
+    return TrailingBytes(f"{cls.__name__} v{version}", behind, "the end", f"{size - behind} more bytes")
