@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ssl
 from collections import Counter
+from collections.abc import Callable
 from functools import partial
 from random import Random
 from typing import Any
@@ -53,6 +54,16 @@ class WatchedClient(NetworkClient):
             self.ended[completion.token] = completion
 
 
+class CountedNetwork(SimulatedNetwork):
+    """Knows how many things have happened, or are going to: bytes that arrive, names that are found ..."""
+
+    events = 0
+
+    def at_time(self, at_ms: int, happen: Callable[[], None]) -> None:
+        self.events += 1
+        super().at_time(at_ms, happen)
+
+
 class World:
     """Everything public may be changed while it runs. settings: of ClientConfig.
 
@@ -82,7 +93,7 @@ class World:
         self.client = WatchedClient(
             config, rng=Random(seed), make_nonce=lambda: f"{nonces.random():.9f}", now_ms=0, observer=observer
         )
-        self.network = SimulatedNetwork(self.client, seed=seed, **(network or {}))
+        self.network = CountedNetwork(self.client, seed=seed, **(network or {}))
         for node_id in self.cluster.nodes:
             self.start_broker(node_id)
         self.asked = 0

@@ -359,6 +359,21 @@ def test_a_node_that_is_gone_while_it_is_connecting_is_not_tried_at_its_other_ad
 # Backoff
 
 
+def test_conn_2_an_attempt_may_begin_where_none_is_under_way_and_the_backoff_is_over():
+    pool = connections(NODES[:1], reconnect_backoff_ms=100, reconnect_backoff_max_ms=100)
+    found = pool.get(0)
+    assert found.can_connect(0)
+    pool.connect(found, 0)
+    assert not found.can_connect(0), "its name is looked up"
+    pool.resolved("b0", ["10.0.0.1"], 1)
+    assert not found.can_connect(1), "it is connecting"
+    fail(pool, found, 5)
+    assert not found.can_connect(104)
+    assert not pool.usable(found, 104)
+    assert pool.wakes_ms[-1] == 105
+    assert found.can_connect(105)
+
+
 def attempts(world: World, until_ms: int, node_id: int = 0) -> list[int]:
     world.ask(node_id=-1 if node_id == 0 else node_id, timeout_ms=until_ms)
     world.network.advance(until_ms)

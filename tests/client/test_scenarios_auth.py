@@ -178,7 +178,7 @@ def test_a_token_that_the_provider_cannot_give_ends_the_attempt_and_is_asked_for
     world.answer(world.ask(), limit_ms=500)
 
 
-def test_a_refused_login_is_not_tried_in_a_loop():
+def test_conn_1_a_refused_login_counts_as_a_lost_connection_and_is_not_tried_in_a_loop():
     world = World(**login("PLAIN", users={}))
     world.network.advance(30_000)
     assert len(world.opened()) <= 40

@@ -339,19 +339,19 @@ def test_f11_api_keys_that_nobody_knows_are_ignored():
     world.answer(world.ask(node_id=0))
 
 
-@pytest.mark.parametrize(
+EACH_API = pytest.mark.parametrize(
     "api", [ApiKey.API_VERSIONS, ApiKey.METADATA, ApiKey.INIT_PRODUCER_ID], ids=lambda api: api.name
 )
-@pytest.mark.parametrize("harm", ["longer", "shorter"])
-def test_f11_an_answer_with_bytes_too_many_or_too_few_ends_the_connection(api, harm):
+
+
+def payload_of(header, usual) -> bytes:
+    return encode_response(usual, header.request_api_version, correlation_id=header.correlation_id)[4:]
+
+
+@EACH_API
+def test_f11_an_answer_with_a_byte_too_few_ends_the_connection(api):
     world = World()
-    broker = world.brokers[0]
-
-    def harmed(header, request, usual):
-        data = encode_response(usual, header.request_api_version, correlation_id=header.correlation_id)
-        return frame(data[4:] + b"\0") if harm == "longer" else frame(data[4:-1])
-
-    broker.fail(api, harmed)
+    world.brokers[0].fail(api, lambda header, request, usual: frame(payload_of(header, usual)[:-1]))
     number = world.ask(node_id=0)
     if api == ApiKey.INIT_PRODUCER_ID:
         error = world.error(number)
@@ -361,6 +361,16 @@ def test_f11_an_answer_with_bytes_too_many_or_too_few_ends_the_connection(api, h
         world.answer(number, limit_ms=1_000)
         assert len(world.opened()) == 3
     world.answer(world.ask(node_id=0))
+
+
+@EACH_API
+def test_f11_bytes_behind_an_answer_do_no_harm(api):
+    world = World()
+    world.brokers[0].always[api] = lambda header, request, usual: frame(payload_of(header, usual) + b"\0\1\2")
+    world.answer(world.ask(node_id=0))
+    assert len(world.opened()) == 2
+    surplus = [found.connection.surplus_bytes for found in world.client.connections.open]
+    assert surplus == {ApiKey.METADATA: [3, 0], ApiKey.INIT_PRODUCER_ID: [0, 3]}.get(api, [0, 0])
 
 
 @pytest.mark.parametrize("trouble", ["refuse", "hang", ClosingEnd], ids=["refuses", "hangs", "closes"])
