@@ -508,3 +508,15 @@ def test_tls_the_context_is_shared_and_each_connection_has_its_own_stream():
     one, other = shaken(), shaken()
     assert one.connection.stream.tls is not other.connection.stream.tls
     assert CLIENT_CONTEXT.session_stats()["connect_good"] >= 2
+
+
+def test_conn_16_to_log_in_again_is_no_use_of_a_connection():
+    """Else a connection with a short session would never be idle."""
+    server = listener(session_lifetime_ms=1_000)
+    wired = wired_to(server).begin()
+    used_ms = wired.connection.last_used_ms
+    logins = len(server.asked(AUTHENTICATE))
+    for _ in range(5):
+        wired.advance(500)
+    assert len(server.asked(AUTHENTICATE)) > logins
+    assert wired.connection.last_used_ms == used_ms

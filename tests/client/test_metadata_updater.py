@@ -290,7 +290,11 @@ def test_a_broker_without_metadata_is_told_and_not_asked_in_a_loop():
 def test_a_topic_that_cannot_be_named_fails_the_update_and_does_not_raise():
     world = World()
     world.connect(0)
-    world.client.metadata.add_topic("\ud800", world.now_ms)
+    with pytest.raises(EncodeError, match="lone surrogate"):
+        world.client.metadata.add_topic("\ud800", world.now_ms)
+    assert world.client.metadata.topics == ()
+    world.client.metadata._idle_at_ms["\ud800"] = 10**9  # should one come in nevertheless
+    world.client.metadata.request_update()
     world.network.advance(5_000)
     assert isinstance(world.client.metadata.last_error, EncodeError)
     world.answer(world.ask(node_id=0))

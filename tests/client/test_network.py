@@ -12,6 +12,8 @@ from client.other_ends import SilentEnd, TlsEnd
 from client.scripted_broker import Node, SaslServer, ScriptedCluster
 from client.simulated_client import PORT, World
 
+from kproto.client.cluster import Node as ClusterNode
+from kproto.client.cluster import TopicPartition
 from kproto.client.config import ClientConfig
 from kproto.client.connection import ConnectionState
 from kproto.client.effects import Close
@@ -666,3 +668,18 @@ def test_an_error_of_api_versions_closes_the_connection_and_is_the_cause():
     error = world.error(world.ask(node_id=-1, timeout_ms=500))
     assert isinstance(error.cause, BrokerError)
     assert error.cause.code == 9999
+
+
+# Leaders that an answer names
+
+
+def test_meta_6_leaders_that_an_answer_names_are_taken_with_their_nodes():
+    world = World(2, {"orders": 1})
+    world.learn("orders")
+    before = world.client.cluster.partition(TopicPartition("orders", 0))
+    there = ClusterNode(7, "broker-7.test", 9092)
+    leader = {TopicPartition("orders", 0): (7, before.leader_epoch + 1)}
+    assert world.client.update_leadership(leader, [there]) == {TopicPartition("orders", 0)}
+    assert world.client.cluster.leader_for(TopicPartition("orders", 0)) == there
+    assert world.client.connections.get(7) is not None
+    assert world.client.update_leadership(leader, []) == set()

@@ -12,13 +12,28 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 from uuid import UUID
 
-from kproto.wire import NO_UUID, ErrorCode
+from kproto.wire import NO_UUID, ErrorCode, MetadataRequest
 
-__all__ = ["NO_CLUSTER", "NO_EPOCH", "NO_NODE_ID", "Cluster", "Node", "Partition", "Topic", "TopicPartition"]
+__all__ = [
+    "NO_CLUSTER",
+    "NO_EPOCH",
+    "NO_NODE_ID",
+    "Cluster",
+    "Node",
+    "Partition",
+    "Topic",
+    "TopicPartition",
+    "check_topic",
+]
 
 NO_EPOCH: Final = -1
 NO_NODE_ID: Final = -1
 PORTS: Final = range(1, 2**16)
+
+
+def check_topic(name: str) -> None:
+    """Raises EncodeError for a name that no request can carry; which of the rest are legal the broker says."""
+    MetadataRequest(topics=[MetadataRequest.MetadataRequestTopic(name=name)]).encode(MetadataRequest.versions[-1])
 
 
 class TopicPartition(NamedTuple):

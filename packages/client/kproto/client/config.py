@@ -79,7 +79,7 @@ class ClientConfig:
         choices=RECOVERY_STRATEGIES,
     )
     metadata_recovery_rebootstrap_trigger_ms: int = setting(
-        300_000, "ms without a refresh after which to begin again from bootstrap_servers", minimum=0
+        300_000, "ms without a refresh after which to begin again from bootstrap_servers", minimum=1
     )
     security_protocol: str = setting("PLAINTEXT", "how to speak to brokers", choices=SECURITY_PROTOCOLS)
     ssl_context: ssl.SSLContext | None = setting(None, "a ready context, instead of the other ssl_ settings")

@@ -178,7 +178,8 @@ class Connection:
         """
         timeout_ms = self.settings.request_timeout_ms if timeout_ms is None else timeout_ms
         self._pipeline.send(request, version, token, response=response, now_ms=now_ms, timeout_ms=timeout_ms)
-        self.last_used_ms = now_ms
+        if not isinstance(token, Internal):  # to log in again is no use of it
+            self.last_used_ms = now_ms
 
     def close(self, error: KafkaError) -> None:
         """It is over: all requests fail with this error, oldest first. What was closed stays as it is."""
@@ -253,7 +254,6 @@ class Connection:
     def _answer(self, payload: bytes, now_ms: int) -> None:
         request = self._pipeline.match(payload)
         assert request.response is not None
-        self.last_used_ms = now_ms
         if request.token is Internal.API_VERSIONS:
             self.in_flight.complete_oldest()
             self._versions_answer(payload, now_ms)
@@ -265,6 +265,7 @@ class Connection:
         if request.token is Internal.SASL:
             self._login_answer(response, now_ms)
         else:
+            self.last_used_ms = now_ms
             self._completions.append(Completion(request.token, response, None, request.version))
         self._throttled(throttle_ms_of(response, request.version), now_ms)
 

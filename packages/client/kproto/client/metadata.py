@@ -15,7 +15,7 @@ from random import Random
 from typing import Final, NamedTuple
 
 from kproto.client.backoff import ExponentialBackoff
-from kproto.client.cluster import NO_CLUSTER, Cluster, Node, Topic, TopicPartition
+from kproto.client.cluster import NO_CLUSTER, Cluster, Node, Topic, TopicPartition, check_topic
 from kproto.client.errors import BrokerError
 from kproto.client.metadata_merge import is_another_cluster, merge, merge_leaders, merge_partitions, reachable_nodes
 from kproto.client.metadata_pace import RefreshPace
@@ -108,8 +108,9 @@ class Metadata:
         return tuple(self._warnings)
 
     def add_topic(self, topic: str, now_ms: int) -> None:
-        """The topic is of interest, for max_idle_ms from now. A new one is asked for at once, without backoff."""
+        """The topic is of interest for max_idle_ms, a new one asked for at once. EncodeError if no request holds it."""
         if topic not in self._idle_at_ms:
+            check_topic(topic)
             self._new_topics[topic] = None
             self._pace.release()
             self._on(MetadataEvent.NEED_PARTIAL)

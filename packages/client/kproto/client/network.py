@@ -7,12 +7,12 @@ Source: org.apache.kafka.clients.NetworkClient, DefaultMetadataUpdater; KIP-899,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from importlib.metadata import version as distribution_version
 from random import Random
 from typing import Any
 
-from kproto.client.cluster import Cluster
+from kproto.client.cluster import Cluster, Node, TopicPartition
 from kproto.client.config import ClientConfig
 from kproto.client.connection import Connection, ConnectionSettings, ConnectionState
 from kproto.client.effects import Buffer, ConnectionObserver, Effect
@@ -179,10 +179,16 @@ class NetworkClient:
     def negotiate(self, node_id: int, request: type[Request], within: range | None = None) -> int:
         """The highest version that the node and we speak; only of a node that is `ready`. See ApiVersions."""
         found = self.connections.get(node_id)
-        assert found is not None
-        assert found.connection is not None
-        assert found.connection.versions is not None
+        assert found is not None and found.connection is not None and found.connection.versions is not None
         return found.connection.versions.negotiate(request, within)
+
+    def update_leadership(
+        self, leaders: Mapping[TopicPartition, tuple[int, int]], nodes: Iterable[Node]
+    ) -> set[TopicPartition]:
+        """Take the leaders that a Produce answer named (KIP-951), see Metadata; their nodes may be asked now."""
+        changed = self.metadata.update_leadership(leaders, nodes)
+        self.connections.set_nodes(self.cluster.nodes.values())
+        return changed
 
     def connection_error(self) -> KafkaError | None:
         """Why no broker can be asked, with the error of each; None while one can, or nothing failed yet.
@@ -240,19 +246,15 @@ class NetworkClient:
         else:
             self._updater.answered(token, completion, now_ms)
 
-    # What is due.
-
     def _serve_line(self, now_ms: int) -> None:
         waiting = self._line.take_all()
         self._line.put_back([each for each in waiting if not self._serve(each, now_ms)])
 
     def _fail_line(self, error: KafkaError, node_id: int) -> None:
         """No waiting cures refused credentials: who waits for this node, any, or one not yet known is told at once."""
-        waiting = self._line.take_all()
-        all_of_them = not self._updater.bootstrapped
-        failed = [each for each in waiting if all_of_them or each.node_id in (None, node_id)]
+        known = self._updater.bootstrapped
+        failed = self._line.take(lambda each: not known or each.node_id in (None, node_id))
         self._completions += [Completion(each.token, None, error, -1) for each in failed]
-        self._line.put_back([each for each in waiting if each not in failed])
 
     def _serve(self, waiting: Waiting, now_ms: int) -> bool:
         """Whether it need not wait any longer: it was sent, or failed."""
@@ -261,8 +263,7 @@ class NetworkClient:
             if not self.connections.usable(found, now_ms):
                 return False
             connection = found.connection
-            assert connection is not None
-            assert connection.versions is not None
+            assert connection is not None and connection.versions is not None
             version = connection.versions.negotiate(type(waiting.request), waiting.within)
             connection.send(waiting.request, version, waiting.token, now_ms, response=waiting.response)
         except KafkaError as error:

@@ -5,6 +5,7 @@ Layer: client.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,6 +61,12 @@ class WaitingLine:
     def take_all(self) -> list[Waiting]:
         """All of them, in order; those that still wait are to be put back."""
         taken, self._waiting = self._waiting, []
+        return taken
+
+    def take(self, which: Callable[[Waiting], bool]) -> list[Waiting]:
+        """Some of them, in order; the rest waits on."""
+        taken = [waiting for waiting in self._waiting if which(waiting)]
+        self._waiting = [waiting for waiting in self._waiting if waiting not in taken]
         return taken
 
     def put_back(self, waiting: list[Waiting]) -> None:
