@@ -16,6 +16,7 @@ LONG_FUNCTIONS = {
     ("wire/records/builder.py", "append"): "the hot path of every producer: one record, no calls",
 }
 TESTED_ELSEWHERE = {
+    "client/connection_settings.py": "values that test_connection.py and test_network.py pass in",
     "wire/field.py": "test_schema.py: a field is what a class makes of it",
     "wire/wire_type.py": "test_schema.py",
     "wire/oracle.py": "test_codec.py proves the generated code equal to it",

@@ -464,10 +464,6 @@ class TestTansu:
 
         run(scenario())
 
-    @pytest.mark.xfail(
-        strict=True,
-        reason="it closes at ApiVersions 5 with a cluster id (KIP-1242), though it announced 0 to 4 before",
-    )
     def test_it_is_asked_in_the_versions_that_it_speaks(self, tansu):
         async def scenario():
             async with Client(tansu.bootstrap_servers, request_timeout_ms=2_000) as client:

@@ -1008,15 +1008,14 @@ def test_connecting_and_closing_leaves_nothing_behind(run, server, broker):
         tracemalloc.stop()
 
 
-def test_the_metadata_request_is_kafkas_own(run, server, broker):
-    """META-2: by name, and brokers may create."""
-
+def test_meta_2_asking_about_a_topic_names_it_and_does_not_create_it(run, server, broker):
     async def scenario():
         async with Client(server.bootstrap_servers) as client:
             await client.metadata("orders")
             request = broker.asked(ApiKey.METADATA)[-1]
             assert isinstance(request, MetadataRequest)
             assert [topic.name for topic in request.topics] == ["orders"]
+            assert not request.allow_auto_topic_creation
             versions = [head.request_api_version for head, asked in broker.requests if asked is request]
             assert versions == [13]
             assert isinstance(await client.send(ApiVersionsRequest(), node=0, version=0), ApiVersionsResponse)

@@ -119,7 +119,7 @@ def test_the_bounds_are_these():
         "receive_buffer_bytes": -1,
         "metadata_max_age_ms": 0,
         "metadata_max_idle_ms": 5_000,
-        "metadata_recovery_rebootstrap_trigger_ms": 0,
+        "metadata_recovery_rebootstrap_trigger_ms": 1,
     }
     limited = {name for name in INTS if DESCRIBED[name].metadata["maximum"] is not None}
     assert limited == {"receive_message_max_bytes", "send_buffer_bytes", "receive_buffer_bytes"}

@@ -39,8 +39,8 @@ def test_f03_what_follows_a_greeting_does_not_matter(greeting, rest):
     assert not_kafka("b:9092", greeting, ERROR).reason == not_kafka("b:9092", greeting + rest, ERROR).reason
 
 
-def died(state, reason=None, unanswered=0, *, encrypted=False, at_first_request=False) -> str:
-    error = lost("b:9092", state, reason, unanswered, encrypted=encrypted, at_first_request=at_first_request)
+def died(state, reason=None, unanswered=0, *, encrypted=False, at_first_request=False, **more) -> str:
+    error = lost("b:9092", state, reason, unanswered, encrypted=encrypted, at_first_request=at_first_request, **more)
     assert type(error) is KafkaConnectionError
     assert error.retriable
     assert error.address == "b:9092"
@@ -63,6 +63,12 @@ LOGIN = "; the listener may expect a login: set security_protocol to SASL_PLAINT
             {},
             "the broker closed the connection during the login; the listener may not be one for SASL, or expect TLS: "
             "see security_protocol",
+        ),
+        (
+            "AUTHENTICATING",
+            {"agreed": True},
+            "the broker closed the connection during the login; it may not be able to read the credentials: check "
+            "them, and the broker's log",
         ),
         ("CHECKING_API_VERSIONS", {}, f"the broker closed the connection instead of an answer to ApiVersions{TLS}"),
         ("CHECKING_API_VERSIONS", {"reason": "reset", "encrypted": True}, "reset instead of an answer to ApiVersions"),

@@ -405,6 +405,18 @@ def test_kip_1242_a_node_of_a_cluster_without_id_is_not_named_either():
     assert [(request.cluster_id, request.node_id) for request in named] == [(None, -1)]
 
 
+def test_kip_1242_a_broker_that_lacks_the_version_is_not_named():
+    """Tansu announces ApiVersions up to 4, and ends a connection on which 5 names its cluster."""
+    cluster = ScriptedCluster(2)
+    cluster.versions = {**cluster.versions, ApiKey.API_VERSIONS: range(5)}
+    world = World(cluster=cluster)
+    world.connect(0, 1)
+    headers = [header for header, _ in world.brokers[1].requests if header.request_api_key == ApiKey.API_VERSIONS]
+    assert [header.request_api_version for header in headers] == [5, 4]
+    assert world.client.connections.cluster_id is None
+    assert world.client.cluster.cluster_id == "scripted"
+
+
 def test_kip_1242_a_wrong_node_means_to_forget_all_nodes_and_begin_from_bootstrap():
     world = World(nodes=3, servers="broker-2.test:9092")
     world.connect(0)

@@ -6,6 +6,7 @@ Source: KIP-511 (APIV-1 to APIV-3), KIP-1242; librdkafka's rd_kafka_handle_ApiVe
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from typing import Final
 
 from kproto.client.errors import BrokerError, UnsupportedVersionError
@@ -13,9 +14,10 @@ from kproto.client.throttle import throttle_ms_of
 from kproto.client.versions import ApiVersions
 from kproto.wire import ApiKey, ApiVersionsRequest, ApiVersionsResponse, DecodeError, ErrorCode, decode_response_prefix
 
-__all__ = ["SOFTWARE_NAME", "ApiVersionsCheck"]
+__all__ = ["SOFTWARE_NAME", "SOFTWARE_VERSION", "ApiVersionsCheck"]
 
 SOFTWARE_NAME: Final = "kproto"
+SOFTWARE_VERSION: Final = version(SOFTWARE_NAME)  # of the distribution: looking it up takes a millisecond
 ERROR_CODE_AT: Final = 4  # behind the correlation id: the header is version 0 in every version
 
 

@@ -12,37 +12,24 @@ A driver calls `connection_made`, `data_received`, `connection_lost` and `poll`,
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from random import Random
 from typing import Any
 
 from kproto.client import diagnosis
 from kproto.client.api_versions_check import ApiVersionsCheck
+from kproto.client.connection_settings import ConnectionSettings
 from kproto.client.connection_state import TRANSITIONS, UNREADY, ConnectionEvent, ConnectionState
 from kproto.client.errors import KafkaConnectionError, KafkaTimeoutError
 from kproto.client.frame_stream import FrameStream, Observe
 from kproto.client.in_flight import Completion, Internal
 from kproto.client.login import Ask, Login
 from kproto.client.pipeline import Pipeline
-from kproto.client.security import Security
 from kproto.client.throttle import Throttle, throttle_ms_of
 from kproto.client.transitions import step
 from kproto.client.versions import ApiVersions
 from kproto.wire import RESPONSES, DecodeError, KafkaError, Request, Response, decode_response_prefix
 
 __all__ = ["TRANSITIONS", "Completion", "Connection", "ConnectionEvent", "ConnectionSettings", "ConnectionState"]
-
-
-@dataclass(frozen=True, slots=True)
-class ConnectionSettings:
-    """What all connections of a client have in common."""
-
-    client_id: str | None
-    request_timeout_ms: int
-    max_in_flight: int
-    receive_message_max_bytes: int
-    security: Security
-    software_version: str
 
 
 class Connection:
@@ -277,8 +264,6 @@ class Connection:
         if self._throttle.holds(now_ms) and self.state in (ConnectionState.READY, ConnectionState.THROTTLED):
             self._move(ConnectionEvent.THROTTLE_STARTED)
 
-    # How it ends.
-
     def _guard(self, action: Callable[..., None], *arguments: Any) -> None:
         """Do it; whatever is wrong with the broker's bytes or credentials closes the connection with its reason."""
         try:
@@ -292,9 +277,17 @@ class Connection:
             self.close(error)
 
     def _lost(self, reason: str | None) -> KafkaError:
-        unanswered, encrypted = len(self.in_flight), self.stream.tls is not None
-        first = self.stream.frames_received == 1 and unanswered > 0 and not self.settings.security.uses_sasl
-        return diagnosis.lost(self.address, self.state, reason, unanswered, encrypted=encrypted, at_first_request=first)
+        unanswered, answers, encrypted = len(self.in_flight), self.stream.frames_received, self.stream.tls is not None
+        first = answers == 1 and unanswered > 0 and not self.settings.security.uses_sasl
+        return diagnosis.lost(
+            self.address,
+            self.state,
+            reason,
+            unanswered,
+            encrypted=encrypted,
+            at_first_request=first,
+            agreed=answers > 1,
+        )
 
     def _move(self, event: ConnectionEvent) -> None:
         self.state = step(TRANSITIONS, self.state, event)

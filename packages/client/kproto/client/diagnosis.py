@@ -23,6 +23,7 @@ GREETINGS: Final = (
 )
 MAYBE_TLS: Final = "; the listener may expect TLS (security_protocol=SSL), or is none of Kafka's"
 MAYBE_NO_SASL: Final = "; the listener may not be one for SASL, or expect TLS: see security_protocol"
+MAYBE_REFUSED: Final = "; it may not be able to read the credentials: check them, and the broker's log"
 MAYBE_SASL: Final = (
     "; the listener may expect a login: set security_protocol to SASL_PLAINTEXT or SASL_SSL, and sasl_mechanism"
 )
@@ -44,11 +45,13 @@ def lost(
     *,
     encrypted: bool,
     at_first_request: bool,
+    agreed: bool = False,
 ) -> KafkaConnectionError:
     """The error for a connection that ended in a state.
 
     reason: what the system says, None where the broker closed it; unanswered: requests; at_first_request: whether the
-    broker told its versions, and then closed at the first request of a client that does not log in.
+    broker told its versions, and then closed at the first request of a client that does not log in; agreed: whether it
+    took the mechanism.
     """
     how = "the broker closed the connection" if reason is None else reason
     match state:
@@ -57,7 +60,7 @@ def lost(
         case ConnectionState.TLS_HANDSHAKE:
             return KafkaConnectionError(address, f"{how} during the TLS handshake")
         case ConnectionState.AUTHENTICATING:
-            return KafkaConnectionError(address, f"{how} during the login{MAYBE_NO_SASL}")
+            return KafkaConnectionError(address, f"{how} during the login{MAYBE_REFUSED if agreed else MAYBE_NO_SASL}")
         case ConnectionState.CHECKING_API_VERSIONS:
             hint = "" if encrypted else MAYBE_TLS
             return KafkaConnectionError(address, f"{how} instead of an answer to ApiVersions{hint}")

@@ -7,6 +7,7 @@ Source: org.apache.kafka.clients.NetworkClient.DefaultMetadataUpdater (META-13 t
 from __future__ import annotations
 
 from random import Random
+from typing import Final
 
 from kproto.client.backoff import ExponentialBackoff
 from kproto.client.cluster import Node
@@ -15,9 +16,11 @@ from kproto.client.errors import KafkaConnectionError, UnsupportedVersionError
 from kproto.client.in_flight import Completion
 from kproto.client.metadata import NEVER_MS, Metadata, RequestGeneration
 from kproto.client.node_connections import NodeConnection, NodeConnections
-from kproto.wire import EncodeError, KafkaError, MetadataRequest, MetadataResponse
+from kproto.wire import ApiVersionsRequest, EncodeError, KafkaError, MetadataRequest, MetadataResponse
 
 __all__ = ["MetadataUpdater"]
+
+NAMES_CLUSTER_SINCE: Final = 5  # version of ApiVersions (KIP-1242); Tansu closes the connection that sends it
 
 
 class MetadataUpdater:
@@ -40,6 +43,7 @@ class MetadataUpdater:
         self._recovers = config.metadata_recovery_strategy == "rebootstrap"
         self._trigger_ms = config.metadata_recovery_rebootstrap_trigger_ms
         self._due_since_ms: int | None = None
+        self._asked_by_name = False  # whether the broker that was asked takes an ApiVersions that names its cluster
         self._bootstrap = tuple(Node(-1 - index, host, port) for index, (host, port) in enumerate(config.servers))
         self.begin_from_bootstrap(now_ms)
 
@@ -93,6 +97,7 @@ class MetadataUpdater:
         connection = found.connection
         assert connection is not None
         assert connection.versions is not None
+        self._asked_by_name = connection.versions.speaks(ApiVersionsRequest, NAMES_CLUSTER_SINCE)
         try:
             version = connection.versions.negotiate(MetadataRequest)
             request, generation = self.metadata.begin_request(now_ms, version)
@@ -117,5 +122,5 @@ class MetadataUpdater:
         if self.metadata.last_error is None:
             self.bootstrapped = True
             self._due_since_ms = None
-            self._connections.cluster_id = self.metadata.cluster.cluster_id
+            self._connections.cluster_id = self.metadata.cluster.cluster_id if self._asked_by_name else None
             self._connections.set_nodes(self.metadata.cluster.nodes.values())

@@ -8,10 +8,10 @@ Source: org.apache.kafka.clients.NetworkClient, DefaultMetadataUpdater; KIP-899,
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from importlib.metadata import version as distribution_version
 from random import Random
 from typing import Any
 
+from kproto.client.api_versions_check import SOFTWARE_VERSION
 from kproto.client.cluster import Cluster, Node, TopicPartition
 from kproto.client.config import ClientConfig
 from kproto.client.connection import Connection, ConnectionSettings, ConnectionState
@@ -60,7 +60,7 @@ class NetworkClient:
             max_in_flight=config.max_in_flight_requests_per_connection,
             receive_message_max_bytes=config.receive_message_max_bytes,
             security=security,
-            software_version=distribution_version("kproto"),
+            software_version=SOFTWARE_VERSION,
         )
         self.connections = NodeConnections(config, settings, rng, observer)
         self._updater = MetadataUpdater(config, self.connections, rng, now_ms)
