@@ -6,9 +6,10 @@ READY  := $(VENV)/ready
 
 EXAMPLES  ?= 1000
 MUTATIONS ?= 100000
+CYCLES    ?= 1000
 JOBS      ?= 2
 
-.PHONY: test demo check coverage properties fuzz bench brokers docs clean
+.PHONY: test demo check coverage properties fuzz soak bench brokers docs clean
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -39,6 +40,9 @@ fuzz: $(READY)  ## MUTATIONS damaged inputs for each message, and for record bat
 
 bench: $(READY)  ## ratios against other implementations, in one run
 	$(BIN)/python -m benchmarks
+
+soak: $(READY)  ## CYCLES clients that connect and close, counting what each leaves behind
+	KPROTO_CYCLES=$(CYCLES) $(BIN)/python -m pytest -q -k "connecting_and_closing_leaves_nothing_behind" tests/client/test_client.py
 
 brokers: $(READY)  ## against a real Apache Kafka; needs Java and Maven
 	KPROTO_REQUIRE_KAFKA=1 $(BIN)/python -m pytest -m broker

@@ -51,11 +51,11 @@ from kproto.wire import (
     Request,
 )
 
-SECONDS = 20  # that a test waits for what has to happen
 BRIEF = 0.3  # seconds after which a test gives up what must not happen
 PAUSE = 0.001  # seconds between two looks at what another thread does
 CYCLES = int(os.environ.get("KPROTO_CYCLES", "200"))  # of connecting and closing; CI does more
 CYCLES_WARM = 50
+SECONDS = 20 + CYCLES / 10  # that a test waits for what has to happen
 GROWTH_MAX = 256 * 1024  # bytes held after all cycles: the free lists of the interpreter grow, a client has more
 PASSWORD = "alice-secret"
 USERS = SaslServer(users={"alice": PASSWORD}, tokens={"good-token": "alice"})
@@ -211,7 +211,7 @@ def test_a_context_that_cannot_begin_leaves_nothing_open(run):
         with pytest.raises(NotKafkaError):
             async with Client(server.bootstrap_servers) as client:
                 raise AssertionError(client)
-        await until(lambda: descriptors() == before)  # the server closes its end a moment later
+        await until(lambda: descriptors() <= before)  # the server closes its end a moment later
 
     with Loopback(lambda: RawEnd(HTTP)) as server:
         run(scenario())
@@ -849,7 +849,7 @@ def test_close_while_a_name_is_looked_up(run, monkeypatch):
             await task
         waiting[0](["127.0.0.1"])
         await asyncio.sleep(0)
-        assert descriptors() == before
+        assert descriptors() <= before  # what earlier tests left to the garbage collector may have gone meanwhile
 
     run(scenario())
 
