@@ -434,3 +434,16 @@ def test_a_run_that_ends_with_the_batch_or_before_it():
     for records in (rows, [*rows, (1_700_000_000_000, b"key", None, [])]):
         (batch,) = read_record_batches(built(records))
         assert [found.value for found in batch] == [record[2] for record in records]
+
+
+def test_a_gap_whose_first_byte_is_the_dense_ones():
+    """Record 70 with the offset delta 134: both varints begin 0x8c, and only the second byte differs."""
+    deltas = [*range(70), 134, 135, 200]
+    body = b"".join(
+        RECORD.build(
+            {"attributes": 0, "timestamp_delta": 0, "offset_delta": delta, "key": None, "value": b"v", "headers": []}
+        )
+        for delta in deltas
+    )
+    assert [record.offset for record in next(read_record_batches(of_body(body, len(deltas))))] == deltas
+    assert [record.offset for record in loop_records(body, 0, len(body), len(deltas), 0, 0)] == deltas
