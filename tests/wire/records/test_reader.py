@@ -17,6 +17,7 @@ from kproto.wire import BadCount, BadCrc, BadUtf8, BadVarint, DecodeError, Trail
 from kproto.wire.records import (
     Compression,
     ControlType,
+    RawRecord,
     Record,
     RecordBatchBuilder,
     TimestampType,
@@ -447,3 +448,12 @@ def test_a_gap_whose_first_byte_is_the_dense_ones():
     )
     assert [record.offset for record in next(read_record_batches(of_body(body, len(deltas))))] == deltas
     assert [record.offset for record in loop_records(body, 0, len(body), len(deltas), 0, 0)] == deltas
+
+
+@pytest.mark.parametrize(
+    ("data", "error"),
+    [(b"", Underrun), (b"\x02\x02k", Underrun), (b"\x00x", TrailingBytes), (b"\x02\x02\xff\x00", BadUtf8)],
+)
+def test_raw_headers_that_are_none_say_so(data, error):
+    with pytest.raises(error, match="Record headers"):
+        assert RawRecord(0, 0, None, None, data).headers

@@ -59,9 +59,9 @@ class RawRecord(NamedTuple):
     @property
     def headers(self) -> tuple[Header, ...]:
         """The headers in their order, decoded anew each time."""
-        from kproto.wire.records.record_reader import read_whole_headers
+        from kproto.wire.records.record_loop import loop_whole_headers
 
-        return read_whole_headers(self.header_bytes)
+        return loop_whole_headers(self.header_bytes)
 
 
 class Compression(IntEnum):

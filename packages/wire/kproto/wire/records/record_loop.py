@@ -11,10 +11,19 @@ from itertools import chain, repeat
 from typing import Any, Final
 
 from kproto.wire.records.model import Header, RawRecord, Record
-from kproto.wire.records.record_reader import read_headers
+from kproto.wire.records.record_reader import read_headers, read_whole_headers
 from kproto.wire.varint import UNSIGNED_VARINT_TABLE, read_unsigned_varint
 
-__all__ = ["LOOP_REFUSALS", "RAW", "USER", "RecordKind", "Refused", "loop_headers", "loop_records"]
+__all__ = [
+    "LOOP_REFUSALS",
+    "RAW",
+    "USER",
+    "RecordKind",
+    "Refused",
+    "loop_headers",
+    "loop_records",
+    "loop_whole_headers",
+]
 
 # The offset deltas of a batch as its producer wrote it: 0, 1, 2 ...; a compacted one has gaps, and takes the long way.
 DENSE_DELTAS: Final = UNSIGNED_VARINT_TABLE[::2]
@@ -77,6 +86,17 @@ def loop_headers(body: bytes, start: int, limit: int) -> tuple[tuple[Header, ...
                 _names[name] = text
             headers.append((text, value))
     return tuple(headers), p
+
+
+def loop_whole_headers(data: bytes) -> tuple[Header, ...]:
+    """The headers that fill the buffer. Raises DecodeError, as `read_whole_headers` words it."""
+    try:
+        headers, behind = loop_headers(data, 0, len(data))
+        if behind == len(data):
+            return headers
+    except LOOP_REFUSALS:
+        pass
+    return read_whole_headers(data)
 
 
 def keep_headers(body: bytes, start: int, limit: int) -> tuple[bytes, int]:
