@@ -28,9 +28,9 @@ check: $(READY)  ## lint, types, import layers
 	$(BIN)/mypy packages tools
 	$(BIN)/python -m pytest -q tests/architecture
 
-coverage: $(READY)  ## 100 % of the branches of kproto.wire
+coverage: $(READY)  ## 100 % of the branches of kproto.wire and kproto.client
 	HYPOTHESIS_PROFILE=coverage $(BIN)/python -m pytest -q -n $(JOBS) -m "not broker and not java" \
-		--cov --cov-report=term tests/wire
+		--cov --cov-report=term tests/wire tests/client
 
 properties: $(READY)  ## each property EXAMPLES times, as a table; SEED repeats a run
 	$(BIN)/python tests/properties.py --examples $(EXAMPLES) --jobs $(JOBS) $(if $(SEED),--seed $(SEED))

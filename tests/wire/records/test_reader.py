@@ -24,8 +24,9 @@ from kproto.wire.records import (
     read_record_batches,
 )
 from kproto.wire.records.crc import crc32c
+from kproto.wire.records.header_writer import encode_headers
 from kproto.wire.records.record_loop import LOOP_REFUSALS, loop_headers, loop_records
-from kproto.wire.records.record_reader import read_headers, read_records
+from kproto.wire.records.record_reader import read_headers, read_records, read_whole_headers
 from kproto.wire.records.record_runs import run_records
 from kproto.wire.records.schema import RECORD
 from kproto.wire.varint import encode_varlong
@@ -457,3 +458,9 @@ def test_a_gap_whose_first_byte_is_the_dense_ones():
 def test_raw_headers_that_are_none_say_so(data, error):
     with pytest.raises(error, match="Record headers"):
         assert RawRecord(0, 0, None, None, data).headers
+
+
+@given(HEADERS)
+def test_raw_headers_are_what_the_plain_reader_reads(headers):
+    data = encode_headers(headers)
+    assert RawRecord(0, 0, None, None, data).headers == read_whole_headers(data) == tuple(headers)
