@@ -9,6 +9,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,7 +91,9 @@ def test_quick(n):
 @given(st.integers())
 def test_slow(n):
     pathlib.Path(__file__).with_name("pid").write_text(str(os.getpid()))
-    time.sleep(0.05)
+    with pathlib.Path(__file__).with_name("begun").open("a") as begun:
+        begun.write(".")
+    time.sleep(0.05)  # an example that lasts
 """
 DEADLY = """
 import os
@@ -242,13 +245,14 @@ def test_a_process_that_dies_fails_the_property_that_it_ran(tmp_path):
 
 
 def test_an_interrupted_run_shows_what_ran_and_leaves_no_process(tmp_path):
-    pid = tree(tmp_path, SLOW) / "layer" / "pid"
+    folder = tree(tmp_path, SLOW) / "layer"
+    pid, begun = folder / "pid", folder / "begun"
     command = [sys.executable, str(PROGRAM), "--tests", str(tmp_path), "--examples", "1000", "--jobs", "1"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         end = time.monotonic() + 20
-        while not pid.exists() and time.monotonic() < end:
-            time.sleep(0.05)
-        time.sleep(0.2)
+        pause = threading.Event()
+        while not (begun.exists() and begun.stat().st_size > 3) and time.monotonic() < end:
+            pause.wait(0.01)
         process.send_signal(signal.SIGINT)
         output, errors = process.communicate(timeout=20)
     assert (process.returncode, errors) == (130, "interrupted\n")

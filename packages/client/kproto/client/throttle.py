@@ -6,6 +6,7 @@ Source: KIP-219; the throttle flags of org.apache.kafka.common.protocol.ApiKeys 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from kproto.wire import ApiKey, Response
@@ -13,7 +14,7 @@ from kproto.wire import ApiKey, Response
 __all__ = ["THROTTLE_MS_MAX", "Throttle", "throttle_ms_of"]
 
 # Below these versions the broker has waited by itself before it answered: to wait again would double it.
-CLIENT_WAITS_SINCE: Final = {
+CLIENT_WAITS_SINCE: Final[Mapping[int, int]] = {
     ApiKey.PRODUCE: 6,
     ApiKey.METADATA: 6,
     ApiKey.API_VERSIONS: 2,
@@ -26,7 +27,7 @@ THROTTLE_MS_MAX: Final = 3_600_000  # an hour: what a broker may ask of us, what
 def throttle_ms_of(response: Response, version: int) -> int:
     """Milliseconds in which the broker reads nothing more of this connection; 0 where it does, or waited itself."""
     throttle_ms = getattr(response, "throttle_time_ms", 0)
-    if throttle_ms <= 0 or version < CLIENT_WAITS_SINCE.get(ApiKey.of(int(response.api_key or 0)), 0):  # type: ignore[call-overload]
+    if throttle_ms <= 0 or version < CLIENT_WAITS_SINCE.get(int(response.api_key or 0), 0):
         return 0
     return min(throttle_ms, THROTTLE_MS_MAX)
 
