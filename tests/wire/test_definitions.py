@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import copy
-import json
 import pickle
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
 import pytest
+from definition_texts import check, definition, field, loaded, struct
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,10 +19,8 @@ from kproto.wire import (
     Response,
     Struct,
     WireError,
-    codec,
     decode_request,
     encode_request,
-    oracle,
 )
 from kproto.wire import definitions as module
 from kproto.wire.definitions import DefinitionError, Definitions, load, snake_case
@@ -87,32 +85,6 @@ EVERYTHING = """
 }
 """
 TIDY = Definitions({"TidyRequest": EVERYTHING})["TidyRequest"]
-
-
-def definition(*fields, **changes):
-    common = {"type": "data", "name": "Tidy", "validVersions": "0-2", "flexibleVersions": "1+"}
-    return json.dumps({**common, "fields": list(fields), **changes})
-
-
-def field(name="A", type="int32", **more):  # noqa: A002
-    return {"name": name, "type": type, "versions": "0+", **more}
-
-
-def struct(name, *fields):
-    return {"name": name, "versions": "0+", "fields": list(fields)}
-
-
-def loaded(*fields, **changes):
-    return Definitions({"Tidy": definition(*fields, **changes)})["Tidy"]
-
-
-def check(message, version):
-    """The generated codec and the interpreted definition agree, and lose nothing."""
-    cls = type(message)
-    encoded = codec.generated_encoder(cls, version)(message)
-    assert encoded == oracle.encode(message, version)
-    assert codec.generated_decoder(cls, version)(encoded, 0) == (message, len(encoded))
-    assert oracle.decode_prefix(cls, encoded, version) == (message, len(encoded))
 
 
 def test_the_class_is_as_if_declared():

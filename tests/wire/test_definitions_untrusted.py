@@ -9,10 +9,10 @@ import json
 from itertools import pairwise
 
 import pytest
+from definition_texts import check, definition, field, loaded, struct
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kproto.wire import codec, oracle
 from kproto.wire import definitions as module
 from kproto.wire.definitions import DefinitionError, Definitions
 from kproto.wire.strategies import messages
@@ -39,32 +39,6 @@ NAMES = [
 ]
 RANGES = st.sampled_from(["0+", "1+", "2+", "0-1", "1", "none"])
 PLAIN = ("bool", "int8", "int16", "uint16", "int32", "uint32", "int64", "float64", "uuid", "string", "bytes", "records")
-
-
-def definition(*fields, **changes):
-    common = {"type": "data", "name": "Tidy", "validVersions": "0-2", "flexibleVersions": "1+"}
-    return json.dumps({**common, "fields": list(fields), **changes})
-
-
-def field(name="A", type="int32", **more):  # noqa: A002
-    return {"name": name, "type": type, "versions": "0+", **more}
-
-
-def struct(name, *fields):
-    return {"name": name, "versions": "0+", "fields": list(fields)}
-
-
-def loaded(*fields, **changes):
-    return Definitions({"Tidy": definition(*fields, **changes)})["Tidy"]
-
-
-def check(message, version):
-    """The generated codec and the interpreted definition agree, and lose nothing."""
-    cls = type(message)
-    encoded = codec.generated_encoder(cls, version)(message)
-    assert encoded == oracle.encode(message, version)
-    assert codec.generated_decoder(cls, version)(encoded, 0) == (message, len(encoded))
-    assert oracle.decode_prefix(cls, encoded, version) == (message, len(encoded))
 
 
 @st.composite

@@ -31,7 +31,7 @@ TAG_MAX: Final = INT32_MAX  # Java holds a tag in an int
 TAGS_NAME: Final = "tagged_fields"
 
 
-class ArrayOf(Subconstruct):  # type: ignore[misc]
+class ArrayOf(Subconstruct):
     """A count, then that many elements; null is count -1. A count needs at least one byte an element."""
 
     def __init__(self, element: Construct, length: FixedLength | CompactLength, nullable: bool) -> None:
@@ -63,7 +63,7 @@ class ArrayOf(Subconstruct):  # type: ignore[misc]
         return obj
 
 
-class Fields(ConstructStruct):  # type: ignore[misc]
+class Fields(ConstructStruct):
     """The fields of one struct at one version, in wire order; `owner` is the class that declares them."""
 
     def __init__(self, owner: type, *fields: Construct) -> None:
@@ -71,7 +71,7 @@ class Fields(ConstructStruct):  # type: ignore[misc]
         self.owner = owner
 
 
-class NullableFields(Subconstruct):  # type: ignore[misc]
+class NullableFields(Subconstruct):
     """A struct behind an int8 marker: -1 for null, 1 for present. Stricter than Kafka, which takes any sign."""
 
     def _parse(self, stream: Any, context: Any, path: str) -> Any:
@@ -91,7 +91,7 @@ class NullableFields(Subconstruct):  # type: ignore[misc]
         return obj
 
 
-class TaggedFields(Construct):  # type: ignore[misc]
+class TaggedFields(Construct):
     """KIP-482: optional fields behind ascending tags; unknown tags are kept as bytes.
 
     known: tag -> named construct. Its value is a Container of the fields present, by name, and of `unknown_tags`, a

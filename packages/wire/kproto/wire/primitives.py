@@ -77,7 +77,7 @@ def report_range(context: Any, start: int, stream: Any, path: str, type_name: st
         report(start, stream.tell(), field_path(path), type_name, value)
 
 
-class Fixed(FormatField):  # type: ignore[misc]  # construct is untyped
+class Fixed(FormatField):
     """A big-endian number of fixed size; `fmt` is a character of the struct module."""
 
     def __init__(self, type_name: str, fmt: str) -> None:
@@ -122,7 +122,7 @@ FIXED: Final = {
 }
 
 
-class UuidBytes(Construct):  # type: ignore[misc]
+class UuidBytes(Construct):
     """uuid: 16 bytes, most significant first; all zero means none."""
 
     type_name: ClassVar = "uuid"
@@ -140,7 +140,7 @@ class UuidBytes(Construct):  # type: ignore[misc]
         return obj
 
 
-class UnsignedVarint(Construct):  # type: ignore[misc]
+class UnsignedVarint(Construct):
     """An unsigned varint of at most 5 bytes in its shortest form."""
 
     def _parse(self, stream: Any, context: Any, path: str) -> int:
@@ -161,7 +161,7 @@ class UnsignedVarint(Construct):  # type: ignore[misc]
 UNSIGNED_VARINT: Final = UnsignedVarint()
 
 
-class FixedLength(Construct):  # type: ignore[misc]
+class FixedLength(Construct):
     """The length or count before version 9 or so: an int16 or int32, -1 for null."""
 
     def __init__(self, fixed: Fixed) -> None:
@@ -177,7 +177,7 @@ class FixedLength(Construct):  # type: ignore[misc]
         return obj
 
 
-class CompactLength(Construct):  # type: ignore[misc]
+class CompactLength(Construct):
     """KIP-482: an unsigned varint of length + 1, so that 0 can mean null."""
 
     def _parse(self, stream: Any, context: Any, path: str) -> int:
@@ -188,7 +188,7 @@ class CompactLength(Construct):  # type: ignore[misc]
         return obj
 
 
-class LengthPrefixed(Construct, ABC):  # type: ignore[misc]
+class LengthPrefixed(Construct, ABC):
     """A length, then that many bytes; null is length -1."""
 
     type_name: str

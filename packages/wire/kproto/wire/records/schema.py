@@ -38,7 +38,7 @@ from kproto.wire.varint import encode_varlong, read_varint, read_varlong
 __all__ = ["RECORD", "RECORD_BATCH", "RECORD_HEADER"]
 
 
-class Zigzag(Construct):  # type: ignore[misc]  # construct is untyped
+class Zigzag(Construct):
     """A zigzag varint of 32 or 64 bits."""
 
     def __init__(self, bits: int) -> None:
@@ -56,7 +56,7 @@ class Zigzag(Construct):  # type: ignore[misc]  # construct is untyped
         return obj
 
 
-class NullableField(Construct):  # type: ignore[misc]
+class NullableField(Construct):
     """Bytes behind a varint length, -1 for null."""
 
     def _parse(self, stream: Any, context: Any, path: str) -> bytes | None:
@@ -71,7 +71,7 @@ class NullableField(Construct):  # type: ignore[misc]
         return obj
 
 
-class Utf8(Adapter):  # type: ignore[misc]
+class Utf8(Adapter):
     """A str as its UTF-8 bytes, never null."""
 
     def _decode(self, obj: Any, context: Any, path: str) -> str:
@@ -83,7 +83,7 @@ class Utf8(Adapter):  # type: ignore[misc]
         return str(obj).encode()
 
 
-class CountedArray(Construct):  # type: ignore[misc]
+class CountedArray(Construct):
     """Elements behind a varint count."""
 
     def __init__(self, element: Construct) -> None:
