@@ -65,12 +65,16 @@ class SilentEnd(RawEnd):
 
 
 class TlsEnd:
-    """Another end behind TLS. context: a server's. A handshake that fails closes, after the alert that says why."""
+    """Another end behind TLS. context: a server's. A handshake that fails closes, after the alert that says why.
+
+    error: what went wrong, such as the client's alert. goodbye: whether the client's close_notify came.
+    """
 
     def __init__(self, end: End, context: ssl.SSLContext) -> None:
         self.end = end
         self.closed = False
         self.error: ssl.SSLError | None = None
+        self.goodbye = False
         self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._in, self._out, server_side=True)
         self._shaken = False
@@ -83,7 +87,7 @@ class TlsEnd:
                 self._shaken = True
             while data := self._tls.read(1 << 16):
                 self.end.receive(data, now_ms)
-            self.closed = True  # the client's close_notify
+            self.closed = self.goodbye = True
         except ssl.SSLWantReadError:
             pass
         except ssl.SSLError as error:

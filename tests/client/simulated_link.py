@@ -53,9 +53,11 @@ class Link:
         """Take what the core and the server have to say; whether there was anything."""
         return self._from_server() | self._from_core()
 
-    def close(self) -> None:
-        """The core has closed; what it has sent still arrives."""
+    def close(self, goodbye: bytes) -> None:
+        """The core has closed; what it has sent still arrives, and of its goodbye what the window has room for."""
         if self.end is not None:
+            for piece in self._pieces(self._room_for(goodbye)):
+                self._send(piece)
             arrives_ms = max(self._there_ms, self.network.now_ms + self.network.latency())
             self.network.at_time(arrives_ms, self._hang_up)
 
@@ -77,18 +79,23 @@ class Link:
         if self.end is None or not self.alive:
             return False
         core, now_ms = self.network.core, self.network.now_ms
-        data = b"".join(map(bytes, core.data_to_send(self.connection_id)))
-        window = self.network.window
-        data = data if window is None else data[: max(0, window - self._under_way)]
+        data = self._room_for(b"".join(map(bytes, core.data_to_send(self.connection_id))))
         if not data:
             return False
         for piece in self._pieces(data):
             core.data_sent(self.connection_id, len(piece), now_ms)
-            self._under_way += len(piece)
-            self._there_ms = max(self._there_ms, now_ms + self.network.latency())
-            self.network.at_time(self._there_ms, partial(self._reach_server, piece))
+            self._send(piece)
         self.network.note(f"#{self.connection_id} -> {len(data)} bytes")
         return True
+
+    def _room_for(self, data: bytes) -> bytes:
+        window = self.network.window
+        return data if window is None else data[: max(0, window - self._under_way)]
+
+    def _send(self, piece: bytes) -> None:
+        self._under_way += len(piece)
+        self._there_ms = max(self._there_ms, self.network.now_ms + self.network.latency())
+        self.network.at_time(self._there_ms, partial(self._reach_server, piece))
 
     def _from_server(self) -> bool:
         if self.end is None or self._ending or self._broken:

@@ -212,11 +212,11 @@ class SimulatedNetwork:
                 self._resolve(host, port)
             case Open(connection_id, address, port):
                 self._open(connection_id, (address, port))
-            case Close(connection_id):
+            case Close(connection_id, goodbye):
                 link = self.links.pop(connection_id, None)
                 self.note(f"#{connection_id} close" if link else f"#{connection_id} close, already gone")
                 if link is not None:
-                    link.close()
+                    link.close(goodbye)
             case FetchToken(connection_id):
                 self._fetch_token(connection_id)
 

@@ -19,7 +19,7 @@ import pytest
 import trustme
 from client.loopback import Loopback, has_ipv6
 from client.loops import LOOPS, loop_factory
-from client.other_ends import ClosingEnd, RawEnd, SilentEnd
+from client.other_ends import ClosingEnd, RawEnd, SilentEnd, TlsEnd
 from client.scripted_broker import SaslServer, ScriptedBroker, ScriptedCluster
 
 from kproto.client import (
@@ -49,12 +49,14 @@ from kproto.wire import (
     MetadataRequest,
     ProduceRequest,
     Request,
+    encode_response,
+    frame,
 )
 
 BRIEF = 0.3  # seconds after which a test gives up what must not happen
 PAUSE = 0.001  # seconds between two looks at what another thread does
-CYCLES = int(os.environ.get("KPROTO_CYCLES", "200"))  # of connecting and closing; CI does more
-CYCLES_WARM = 50
+CYCLES = int(os.environ.get("KPROTO_CYCLES", "60"))  # of connecting and closing; CI does more
+CYCLES_WARM = 20
 SECONDS = 20 + CYCLES / 10  # that a test waits for what has to happen
 GROWTH_MAX = 256 * 1024  # bytes held after all cycles: the free lists of the interpreter grow, a client has more
 PASSWORD = "alice-secret"
@@ -598,6 +600,42 @@ def test_a_warning_is_logged_once(run, server, broker, caplog):
         "metadata now comes from cluster another, before from scripted: "
         "check that all bootstrap_servers belong to one cluster"
     ]
+
+
+def test_f11_bytes_behind_answers_are_logged_once_for_an_address(run, server, broker, caplog):
+    def longer(header, request, usual):
+        payload = encode_response(usual, header.request_api_version, correlation_id=header.correlation_id)[4:]
+        return frame(payload + b"x")
+
+    broker.always[ApiKey.INIT_PRODUCER_ID] = longer
+
+    async def scenario():
+        async with Client(server.bootstrap_servers) as client:
+            for _ in range(3):
+                await client.send(ASK_ID, node=0)
+
+    with caplog.at_level(logging.WARNING, "kproto.client"):
+        run(scenario())
+    (record,) = caplog.records
+    assert record.getMessage().startswith(f"{server.bootstrap_servers}: bytes follow its answers")
+
+
+def test_tls_2_the_broker_hears_when_a_client_leaves(run, broker):
+    ends = []
+
+    def accept():
+        ends.append(TlsEnd(broker.connect(), server_context()))
+        return ends[-1]
+
+    async def scenario():
+        broker.cluster.nodes[0].host, broker.cluster.nodes[0].port = server.host, server.port
+        async with Client(server.bootstrap_servers, security_protocol="SSL", ssl_context=client_context()) as client:
+            assert (await client.send(ASK_ID)).error_code == 0
+        await until(lambda: ends and all(end.closed for end in ends))
+        assert all(end.goodbye and end.error is None for end in ends)
+
+    with Loopback(accept) as server:
+        run(scenario())
 
 
 # Requests

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kproto.client.connection_state import ConnectionState
-from kproto.client.diagnosis import GREETINGS, advertised_hint, lost, not_kafka
+from kproto.client.diagnosis import GREETINGS, advertised_hint, lost, not_kafka, surplus
 from kproto.client.errors import KafkaConnectionError, NotKafkaError
 from kproto.wire import BadCount
 
@@ -98,4 +98,12 @@ def test_the_hint_names_the_address_the_origin_and_the_setting():
     assert advertised_hint("b7:9092", "localhost:9092") == (
         "b7:9092 is what the cluster, asked at localhost:9092, advertises for this node: if it is wrong from here, "
         "set advertised.listeners on the broker"
+    )
+
+
+def test_f11_a_warning_about_bytes_behind_answers_names_the_address_and_the_next_step():
+    assert surplus("b7:9092") == (
+        "b7:9092: bytes follow its answers that their versions do not have, and are ignored. Apache Kafka writes "
+        "none: the broker, or a proxy before it, may not keep to the versions that it offers; if answers look wrong, "
+        "tell its makers"
     )

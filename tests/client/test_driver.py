@@ -225,6 +225,27 @@ def test_bytes_go_there_and_back(run, host):
     run(scenario())
 
 
+def test_a_goodbye_is_written_before_the_socket_is_closed(run):
+    async def scenario():
+        world, ends = World(), []
+
+        def accept():
+            ends.append(RawEnd(b"", close=False))
+            return ends[-1]
+
+        with Loopback(accept) as server:
+            await world.connect(server.host, server.port)
+            world.do(Close(1, b"goodbye"))
+            await world.turns()
+            while not server.call(lambda: ends[0].closed):
+                await asyncio.sleep(0)
+            assert bytes(ends[0].received) == b"goodbye"
+            assert world.core.told == [("made", 1)]
+        world.driver.close()
+
+    run(scenario())
+
+
 def test_a_refused_connection_says_so(run):
     async def scenario():
         world = World()

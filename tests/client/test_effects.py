@@ -34,8 +34,13 @@ def test_the_guarded_observer_can_observe(name):
 
 def test_effects_are_values_that_say_what_they_are():
     assert Open(1, "10.0.0.1", 9092) == Open(1, "10.0.0.1", 9092) != Open(2, "10.0.0.1", 9092)
-    shown = [repr(effect) for effect in (Resolve("b", 9092), Close(1), FetchToken(1))]
-    assert shown == ["Resolve(host='b', port=9092)", "Close(connection_id=1)", "FetchToken(connection_id=1)"]
+    shown = [repr(effect) for effect in (Resolve("b", 9092), Close(1, b"bye"), FetchToken(1))]
+    assert shown == [
+        "Resolve(host='b', port=9092)",
+        "Close(connection_id=1, goodbye=b'bye')",
+        "FetchToken(connection_id=1)",
+    ]
+    assert Close(1) == Close(1, b"")
 
 
 def test_a_core_asks_for_nothing_before_it_is_polled_and_then_for_its_name():

@@ -173,9 +173,66 @@ def test_tls_an_alert_is_an_error_and_so_is_our_refusal():
     stream.start()
     with pytest.raises(SslAuthenticationError, match="the broker's certificate is for other names than other"):
         shake(stream, TlsEnd(RawEnd(b""), SERVER))
-    assert stream.outbound, "the alert that tells the broker"
     with pytest.raises(SslAuthenticationError):
         stream.check()
+
+
+def test_tls_2_the_goodbye_of_a_stream_that_refuses_is_its_alert():
+    stream, end = secured("other"), TlsEnd(RawEnd(b""), SERVER)
+    stream.start()
+    with pytest.raises(SslAuthenticationError):
+        shake(stream, end)
+    assert stream.goodbye == b""
+    stream.close()
+    end.receive(stream.goodbye)
+    assert "ALERT" in str(end.error)
+
+
+def test_tls_2_damage_behind_good_frames_is_told_by_an_alert_too():
+    stream, end = established()
+    end.end._data, end.end._close = frame(b"good"), False
+    end.end._speak()
+    assert stream.receive(end.output() + b"\x17\x03\x03\x00\x13" + bytes(19)) == [b"good"]
+    stream.close()
+    end.receive(stream.goodbye)
+    assert "ALERT" in str(end.error)
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_tls_2_the_goodbye_is_a_close_notify(again):
+    stream, end = established()
+    stream.close()
+    if again:
+        stream.close()
+    end.receive(stream.goodbye)
+    assert end.goodbye and end.error is None
+
+
+def test_tls_2_behind_what_was_not_written_there_is_no_goodbye():
+    """The broker could not read it, and must not get the rest of a request that has failed."""
+    stream, _ = established()
+    stream.write([frame(b"a request")])
+    stream.sent(7)
+    stream.close()
+    stream.close()
+    assert stream.goodbye == b"" and not stream.outbound
+
+
+def test_plain_text_has_no_goodbye():
+    stream = plain()
+    stream.write([frame(b"a request")])
+    stream.close()
+    assert stream.goodbye == b"" and not stream.outbound
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_tls_that_is_not_established_has_no_goodbye(begun):
+    stream = secured()
+    if begun:
+        stream.start()
+        write_all(stream)
+    stream.close()
+    assert stream.goodbye == b""
 
 
 def test_tls_damage_behind_good_frames_is_raised_by_check():

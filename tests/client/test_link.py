@@ -139,15 +139,30 @@ def test_buffers_are_written_in_order_by_one_call_or_by_one_each(link, listener)
         link.socket = real
 
 
+def fill(link):
+    while link.send([bytes(100_000)]):
+        pass
+
+
 def test_a_full_buffer_is_for_the_driver_to_wait_for(link):
     finished(link)
-
-    def fill():
-        while link.send([bytes(100_000)]):
-            pass
-
     with pytest.raises(BlockingIOError):
-        fill()
+        fill(link)
+
+
+def test_a_goodbye_is_written_if_it_can_be_and_nobody_waits_for_it(link, listener):
+    link.say_goodbye(b"not connected yet")
+    finished(link)
+    accepted, _ = listener.accept()
+    with accepted:
+        link.say_goodbye(b"")
+        link.say_goodbye(b"bye")
+        assert accepted.recv(100) == b"bye"
+        with pytest.raises(BlockingIOError):
+            fill(link)
+        link.say_goodbye(b"no room")
+    link.socket.close()
+    link.say_goodbye(b"it is gone")
 
 
 @pytest.mark.parametrize(("before", "after"), list(product(product([False, True], repeat=2), repeat=2)))

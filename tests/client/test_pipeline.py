@@ -136,7 +136,7 @@ def test_what_the_stream_does_not_take_leaves_no_trace():
     sent.stream.write = refuse
     with pytest.raises(CorrelationMismatch):
         sent.ask()
-    assert not sent.pipeline.clear()
+    assert not sent.pipeline.close()
     assert not sent.observed
     assert sent.pipeline._correlation_id == 0
 
@@ -149,7 +149,7 @@ def test_conn_13_a_request_without_answer_is_complete_when_all_of_it_is_written(
     assert sent.pipeline.written(len(data) - 2) == []
     assert [request.token for request in sent.pipeline.written(1)] == ["quiet"]
     assert sent.pipeline.written(0) == []
-    assert sent.pipeline.clear() == []
+    assert sent.pipeline.close() == []
 
 
 def test_conn_13_one_with_an_answer_is_not_complete_by_being_written():
@@ -179,17 +179,17 @@ def test_conn_14_a_throttle_extends_both_kinds():
     sent.tell(timeout_ms=20)
     sent.pipeline.extend(0)
     sent.pipeline.extend(500)
-    assert [request.deadline_ms for request in sent.pipeline.clear()] == [510, 520]
+    assert [request.deadline_ms for request in sent.pipeline.close()] == [510, 520]
 
 
-def test_clear_gives_all_oldest_first_and_leaves_nothing_to_write():
+def test_close_gives_all_oldest_first_and_leaves_nothing_to_write():
     sent = Sent()
     sent.ask("a")
     sent.ask("b")
     sent.tell("c")
-    assert [request.token for request in sent.pipeline.clear()] == ["a", "b", "c"]
+    assert [request.token for request in sent.pipeline.close()] == ["a", "b", "c"]
     assert not sent.stream.outbound
-    assert sent.pipeline.clear() == []
+    assert sent.pipeline.close() == []
 
 
 def test_an_observer_hears_of_each_frame_with_its_length_and_without_secrets():

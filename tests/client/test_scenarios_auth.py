@@ -13,6 +13,7 @@ from client.scripted_broker import SaslServer
 from client.simulated_client import PORT, World, address_of
 
 from kproto.client.errors import (
+    ClientClosedError,
     KafkaConnectionError,
     NoBrokersAvailable,
     NotKafkaError,
@@ -84,17 +85,17 @@ def test_g01_a_request_that_is_not_authorized_is_answered_so_and_the_connection_
 
 @pytest.mark.parametrize("mechanism", MECHANISMS)
 def test_g02_a_login_is_renewed_in_the_midst_of_pipelined_requests_and_nothing_is_lost(mechanism):
-    """KIP-368: three hundred requests over ten lifetimes, always some in flight; on one connection."""
+    """KIP-368: hundreds of requests over five lifetimes, always some in flight; on one connection."""
     world = World(**login(mechanism, session_lifetime_ms=LIFETIME_MS))
     world.connect(0)
     numbers = []
-    for delay_ms in range(0, 10 * LIFETIME_MS, 333):
+    for delay_ms in range(0, 5 * LIFETIME_MS, 333):
         world.network.at(delay_ms, lambda: numbers.extend(world.ask(node_id=0) for _ in range(3)))
-    world.network.advance(10 * LIFETIME_MS + 500)
+    world.network.advance(5 * LIFETIME_MS + 500)
     ids = [world.client.ended[number].response.producer_id for number in numbers]
-    assert ids == sorted(ids) and len(set(ids)) == len(ids) > 900
+    assert ids == sorted(ids) and len(set(ids)) == len(ids) > 450
     end = world.brokers[0].connections[-1]
-    assert (end.user, end.login.logins) == ("ann", 12)
+    assert (end.user, end.login.logins) == ("ann", 6)
     assert len(world.opened()) == 2
     world.check_pace()
 
@@ -102,7 +103,7 @@ def test_g02_a_login_is_renewed_in_the_midst_of_pipelined_requests_and_nothing_i
 @pytest.mark.parametrize("chunking", ["bytes", "random"])
 def test_g02_a_renewal_in_pieces_with_slow_answers(chunking):
     """Answers to earlier requests come between those of the login, each byte at its own time."""
-    for seed in range(2):
+    for seed in range(2 if chunking == "random" else 1):
         world = World(seed=seed, **login("SCRAM-SHA-256", session_lifetime_ms=LIFETIME_MS))
         world.network.chunking = chunking
         world.network.latency_ms = lambda rng: 1 + int(rng.random() * 30)
@@ -290,6 +291,61 @@ def test_g04_a_certificate_that_is_no_good_is_told_at_once_to_who_waits(server, 
     world.tls = server_context(OURS)
     world.serve(0, world.brokers[0])
     world.answer(world.ask(), limit_ms=2_000)
+
+
+def tls_world(server: ssl.SSLContext, **options) -> tuple[World, list[TlsEnd]]:
+    """And the server's end of each connection."""
+    world, ends = World(tls=server, **TLS, **options), []
+
+    def accept():
+        ends.append(TlsEnd(world.brokers[0].connect(), server))
+        return ends[-1]
+
+    world.network.serve(address_of(0), PORT, accept)
+    return world, ends
+
+
+@pytest.mark.parametrize("chunking", ["whole", "bytes", "random"])
+def test_tls_2_the_broker_gets_our_close_notify(chunking):
+    world, ends = tls_world(server_context(OURS), network={"chunking": chunking})
+    world.connect(0)
+    assert len(ends) == 2 and not any(end.closed for end in ends)
+    world.client.close(world.now_ms)
+    world.network.advance(2_000)
+    assert all(end.goodbye and end.error is None for end in ends)
+
+
+def test_tls_2_a_connection_that_is_idle_is_left_with_a_close_notify():
+    world, ends = tls_world(server_context(OURS), connections_max_idle_ms=5_000)
+    world.connect(0)
+    world.network.advance(20_000)
+    assert len(ends) == 2 and all(end.goodbye for end in ends)
+
+
+@pytest.mark.parametrize("highest", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["1.2", "1.3"])
+def test_tls_2_the_broker_is_told_why_its_certificate_is_refused(highest):
+    server = server_context(OTHER_CA.issue_cert("broker-0.test"))
+    server.maximum_version = highest
+    world, ends = tls_world(server)
+    world.error(world.ask(), limit_ms=100)
+    world.network.advance(1)
+    assert "ALERT_UNKNOWN_CA" in str(ends[0].error)
+
+
+def test_tls_2_what_is_not_written_stays_so():
+    """A window of a few bytes: behind half a request a close_notify would be taken for the rest of it."""
+    world, ends = tls_world(server_context(OURS))
+    world.connect(0)
+    end, before = ends[1].end, len(ends[1].end.requests)
+    world.network.window, world.network.latency_ms = 30, 100
+    number = world.ask(node_id=0)
+    world.network.advance(50)
+    world.client.close(world.now_ms)
+    world.network.advance(2_000)
+    assert isinstance(world.error(number), ClientClosedError)
+    assert len(end.requests) == before
+    assert ends[1].closed and not ends[1].goodbye and ends[1].error is None
+    assert ends[0].goodbye
 
 
 @pytest.mark.parametrize("highest", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["1.2", "1.3"])

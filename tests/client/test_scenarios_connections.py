@@ -16,6 +16,7 @@ from kproto.client.errors import (
     NotKafkaError,
     UnsupportedVersionError,
 )
+from kproto.client.node_connections import WARNINGS_MAX
 from kproto.wire import (
     ApiKey,
     ApiVersionsResponse,
@@ -92,7 +93,7 @@ def test_f01_the_stream_ends_after_any_byte_of_a_login(direction):
 @pytest.mark.parametrize("window", [None, 7])
 @pytest.mark.parametrize("chunking", ["whole", "bytes", "random"])
 def test_f02_however_the_stream_is_cut_into_pieces(chunking, window, login):
-    for seed in range(1 if chunking == "whole" else 3):
+    for seed in range(3 if chunking == "random" else 1):
         network = {"chunking": chunking, "window": window}
         world = world_of(login, nodes=2, topics={"orders": 2}, seed=seed, network=network)
         world.learn("orders", limit_ms=20_000)
@@ -363,14 +364,32 @@ def test_f11_an_answer_with_a_byte_too_few_ends_the_connection(api):
     world.answer(world.ask(node_id=0))
 
 
+def longer(header, request, usual) -> bytes:
+    """The usual answer, and three bytes."""
+    return frame(payload_of(header, usual) + b"\0\1\2")
+
+
 @EACH_API
 def test_f11_bytes_behind_an_answer_do_no_harm(api):
     world = World()
-    world.brokers[0].always[api] = lambda header, request, usual: frame(payload_of(header, usual) + b"\0\1\2")
+    world.brokers[0].always[api] = longer
     world.answer(world.ask(node_id=0))
     assert len(world.opened()) == 2
     surplus = [found.connection.surplus_bytes for found in world.client.connections.open]
     assert surplus == {ApiKey.METADATA: [3, 0], ApiKey.INIT_PRODUCER_ID: [0, 3]}.get(api, [0, 0])
+    assert len(world.client.connections.warnings) == (api != ApiKey.API_VERSIONS)
+
+
+def test_f11_bytes_behind_answers_are_a_warning_once_for_each_connection():
+    world = World()
+    world.brokers[0].always[ApiKey.INIT_PRODUCER_ID] = longer
+    for connections in range(1, WARNINGS_MAX + 3):
+        for _ in range(3):
+            world.answer(world.ask(node_id=0), limit_ms=5_000)
+        assert len(world.client.connections.warnings) == min(connections, WARNINGS_MAX)
+        world.cut(0)
+    (text,) = set(world.client.connections.warnings)
+    assert text.startswith("broker-0.test:9092: bytes follow its answers that their versions do not have")
 
 
 @pytest.mark.parametrize("trouble", ["refuse", "hang", ClosingEnd], ids=["refuses", "hangs", "closes"])

@@ -1,10 +1,12 @@
 """Whatever happens for a while: once it stops, all that was asked has ended, each once, and new requests succeed.
 
-The number of a case is its seed, and the whole bug report: `chaos(7)` runs the same again.
+The number of a case is its seed, and the whole bug report: `chaos(7)` runs the same again. `make soak SEEDS=1000` runs
+more of them.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from random import Random
 
@@ -16,7 +18,7 @@ from client.simulated_client import PORT, World, address_of
 from kproto.client.errors import KafkaConnectionError
 from kproto.wire import ApiKey, ErrorCode
 
-SEEDS = range(48)
+SEEDS = range(int(os.environ.get("KPROTO_SEEDS", "16")))
 NODES = 3
 CHAOS_MS = 30_000
 REQUEST_TIMEOUT_MS = 3_000

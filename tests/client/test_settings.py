@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from kproto.client.errors import ConfigError
-from kproto.client.settings import check_setting, setting
+from kproto.client.settings import check_setting, kind_of, parse_setting, setting, settings_of
 
 ANY = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary() | st.lists(st.integers())
 
@@ -30,7 +30,7 @@ class Config:
     anything: object = setting("x", "of any type", kind=object)
 
     def __post_init__(self) -> None:
-        for item in fields(self):
+        for item in settings_of(self):
             check_setting(item.name, getattr(self, item.name), item.metadata, item.default)
 
 
@@ -104,3 +104,41 @@ def test_any_value_is_taken_or_refused_with_its_name(name, value):
         assert str(error).startswith(f"{name}: ")
     else:
         assert getattr(config, name) is value
+
+
+def test_what_the_constructor_does_not_take_is_no_setting():
+    @dataclass(frozen=True)
+    class Noted(Config):
+        notes: tuple[str, ...] = field(init=False, default=())
+
+    assert settings_of(Noted) == settings_of(Noted()) == fields(Config)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("count", "5", 5),
+        ("count", "+05", 5),
+        ("count", "-1", -1),
+        ("flag", "TRUE", True),
+        ("flag", "false", False),
+        ("name", "5", "5"),
+        ("password", " true ", " true "),
+        ("anything", "", ""),
+    ],
+)
+def test_text_becomes_the_type_of_the_setting(name, text, value):
+    item = {item.name: item for item in settings_of(Config)}[name]
+    found = parse_setting(name, text, item.metadata, item.default)
+    assert found == value
+    assert type(found) is type(value)
+
+
+@pytest.mark.parametrize("text", ["", " 5", "5.0", "1_0", "\u0663", "1" * 31, "hunter2"])
+def test_text_that_is_of_another_type_is_refused_and_not_shown(text):
+    for name, said in (("count", "a whole number"), ("flag", "true or false")):
+        item = {item.name: item for item in settings_of(Config)}[name]
+        assert kind_of(item.metadata, item.default) in (int, bool)
+        with pytest.raises(ConfigError) as caught:
+            parse_setting(name, text, item.metadata, item.default)
+        assert str(caught.value) == f"{name}: {said}"

@@ -456,7 +456,7 @@ def test_damage_behind_plain_text_is_told_after_it(version):
 
 
 @EACH_VERSION
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_damaged_bytes_are_an_error_of_ours_or_wait_for_more(version, data):
     stream, server = TlsStream(client_context(version=version), "broker.example", "b:9093"), Server(server_context())

@@ -7,6 +7,7 @@ import logging
 import threading
 from dataclasses import dataclass, field
 from random import Random
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -35,6 +36,7 @@ class Core:
     completions: list[Completion] = field(default_factory=list)
     fatal: KafkaError | None = None
     warnings: tuple[Any, ...] = ()
+    connections: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(warnings=()))
 
     @property
     def metadata(self):
@@ -163,11 +165,13 @@ def test_each_warning_is_logged_once(caplog):
         for _ in range(3):
             waiters.collect()
         core.warnings = ("odder", "oddest")
-        waiters.collect()
+        core.connections.warnings = ("of a connection",)
+        for _ in range(2):
+            waiters.collect()
 
     with caplog.at_level(logging.WARNING, "kproto.client"):
         waiting(scenario)
-    assert [record.getMessage() for record in caplog.records] == ["odd", "odder", "oddest"]
+    assert [record.getMessage() for record in caplog.records] == ["odd", "odder", "oddest", "of a connection"]
 
 
 def test_what_was_logged_is_forgotten_in_the_end():

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 from construct import Byte
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from properties_case import CASE_EXAMPLES_MIN
 
 from kproto.wire import (
     REQUESTS,
@@ -44,6 +45,7 @@ def name(value):
 
 
 EACH_VERSION = pytest.mark.parametrize(("cls", "version"), VERSIONS, ids=name)
+FEW_OF_MANY = settings(max_examples=CASE_EXAMPLES_MIN)  # of each of nearly 100 versions
 
 
 def verdict(decode, data):
@@ -69,6 +71,7 @@ def accepts(cls, data, version):
 
 
 @EACH_VERSION
+@FEW_OF_MANY
 @given(data=st.data())
 def test_generated_codec_is_the_declaration(cls, version, data):
     message = data.draw(messages(cls, version))
@@ -81,6 +84,7 @@ def test_generated_codec_is_the_declaration(cls, version, data):
 
 
 @EACH_VERSION
+@FEW_OF_MANY
 @given(data=st.data())
 def test_generated_decoder_refuses_what_the_declaration_refuses(cls, version, data):
     encoded = bytearray(data.draw(messages(cls, version)).encode(version))

@@ -13,11 +13,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from kio.schema.errors import ErrorCode as KioErrorCode
 from kio.serial.errors import OutOfBoundValue
 from peers import EPOCH, MILLISECOND, KafkaPython, Kio, each_struct, present
+from properties_case import CASE_EXAMPLES_MIN
 
 from kproto.wire import (
     REQUESTS,
@@ -210,6 +211,7 @@ def narrowed(struct, version, masks):
 
 
 @each_version(MESSAGES)
+@settings(max_examples=CASE_EXAMPLES_MIN)  # of each of nearly 100 versions
 @given(data=st.data())
 def test_peers_agree_both_ways(cls, version, data):
     message = data.draw(messages(cls, version))

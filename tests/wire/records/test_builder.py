@@ -280,3 +280,17 @@ def test_timestamps_as_far_apart_as_they_can_be():
         built([(-1, None, b"", ()), (2**63 - 2, None, b"", ()), (-1, None, b"", ())]).build()
     )
     assert [record.timestamp for record in batch] == [-1, 2**63 - 2, -1]
+
+
+@given(RECORDS, CODECS, STAMPS)
+def test_a_sealed_batch_is_built_as_it_was_and_takes_no_more(records, codec, stamp):
+    plain, sealed = built(records, codec), built(records, codec)
+    size = sealed.seal()
+    assert sealed.seal() == size == len(sealed.build(*stamp))
+    for record in (records[0], (records[-1][0], b"", b""), (5, None, memoryview(b"v"))):
+        with pytest.raises(EncodeError, match="is sealed"):
+            sealed.append(*record)
+        with pytest.raises(EncodeError, match="is sealed"):
+            sealed.size_after(*record)
+    assert sealed.build(*stamp) == plain.build(*stamp)
+    assert (sealed.count, sealed.size, sealed.max_timestamp) == (plain.count, plain.size, plain.max_timestamp)

@@ -8,12 +8,12 @@ Source: org.apache.kafka.clients.CommonClientConfigs, org.apache.kafka.clients.p
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from kproto.client.errors import ConfigError
 from kproto.client.sasl.exchange import credential
-from kproto.client.settings import check_setting, setting
+from kproto.client.settings import check_setting, setting, settings_of
 from kproto.wire import FRAME_SIZE_MAX
 from kproto.wire.plain import did_you_mean
 
@@ -100,14 +100,19 @@ class ClientConfig:
     @classmethod
     def of(cls, **settings: Any) -> Self:
         """The configuration of these settings. Raises ConfigError, also for a name that does not exist."""
-        known = [item.name for item in fields(cls)]
+        known = {item.name for item in settings_of(cls)}
         for name in settings:
             if name not in known:
-                raise ConfigError(f"there is no setting {name!r}: {did_you_mean(name, known)}")
+                raise ConfigError(f"there is no setting {name!r}: {cls.advice(name) or did_you_mean(name, known)}")
         return cls(**settings)
 
+    @classmethod
+    def advice(cls, name: str) -> str | None:
+        """A phrase for a name that is no setting, where a layer knows more of it than which one is nearest."""
+        return None
+
     def __post_init__(self) -> None:
-        for item in fields(self):
+        for item in settings_of(self):
             check_setting(item.name, getattr(self, item.name), item.metadata, item.default)
         object.__setattr__(self, "bootstrap_servers", parse_servers(self.bootstrap_servers))
         if self.client_id is not None:

@@ -18,7 +18,7 @@ from typing import Any
 from kproto.client import diagnosis
 from kproto.client.api_versions_check import ApiVersionsCheck
 from kproto.client.connection_settings import ConnectionSettings
-from kproto.client.connection_state import TRANSITIONS, UNREADY, ConnectionEvent, ConnectionState
+from kproto.client.connection_state import TRANSITIONS, UNREADY, ConnectionEvent, ConnectionState, Readiness
 from kproto.client.errors import KafkaConnectionError, KafkaTimeoutError
 from kproto.client.frame_stream import FrameStream, Observe
 from kproto.client.in_flight import Completion, Internal
@@ -142,11 +142,16 @@ class Connection:
 
     def can_send(self) -> bool:
         """Whether a request may be sent now: ready, what was sent before is written, and not too many unanswered."""
-        return (
-            self.state is ConnectionState.READY
-            and not self.outbound
-            and len(self.in_flight) < self.settings.max_in_flight
-        )
+        return self.readiness() is Readiness.READY
+
+    def readiness(self) -> Readiness:
+        """Whether a request may be sent now, or why not."""
+        if self.state is not ConnectionState.READY:
+            return Readiness.THROTTLED if self.state is ConnectionState.THROTTLED else Readiness.NOT_CONNECTED
+        if self.outbound:
+            return Readiness.WRITING
+        limit = self.settings.max_in_flight
+        return Readiness.READY if len(self.in_flight) < limit else Readiness.IN_FLIGHT_LIMIT
 
     def send(
         self,
@@ -174,7 +179,7 @@ class Connection:
             return
         self._move(ConnectionEvent.ENDED)
         self.error = error
-        for request in self._pipeline.clear():
+        for request in self._pipeline.close():
             if not isinstance(request.token, Internal):
                 self._completions.append(Completion(request.token, None, error, request.version))
 

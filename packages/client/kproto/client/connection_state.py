@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import Enum, auto
 from typing import Final
 
-__all__ = ["TRANSITIONS", "UNREADY", "ConnectionEvent", "ConnectionState"]
+__all__ = ["TRANSITIONS", "UNREADY", "ConnectionEvent", "ConnectionState", "Readiness"]
 
 
 class ConnectionState(Enum):
@@ -23,6 +23,17 @@ class ConnectionState(Enum):
     THROTTLED = auto()
     REAUTHENTICATING = auto()
     CLOSED = auto()
+
+
+class Readiness(Enum):
+    """Whether a request may be sent to a node now, or why not."""
+
+    READY = auto()
+    METADATA_DUE = auto()
+    NOT_CONNECTED = auto()
+    THROTTLED = auto()
+    WRITING = auto()
+    IN_FLIGHT_LIMIT = auto()
 
 
 class ConnectionEvent(Enum):

@@ -11,7 +11,7 @@ from kproto.client.connection_state import ConnectionState
 from kproto.client.errors import KafkaConnectionError, NotKafkaError
 from kproto.wire import KafkaError
 
-__all__ = ["advertised_hint", "lost", "not_kafka"]
+__all__ = ["advertised_hint", "lost", "not_kafka", "surplus"]
 
 GREETINGS: Final = (
     (b"\x15\x03", "the listener speaks TLS: set security_protocol to SSL or SASL_SSL"),
@@ -74,4 +74,13 @@ def advertised_hint(address: str, bootstrap: str) -> str:
     return (
         f"{address} is what the cluster, asked at {bootstrap}, advertises for this node: "
         "if it is wrong from here, set advertised.listeners on the broker"
+    )
+
+
+def surplus(address: str) -> str:
+    """A warning about a broker that writes more than its answers."""
+    return (
+        f"{address}: bytes follow its answers that their versions do not have, and are ignored. Apache Kafka writes "
+        "none: the broker, or a proxy before it, may not keep to the versions that it offers; if answers look wrong, "
+        "tell its makers"
     )

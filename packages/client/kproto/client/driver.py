@@ -9,19 +9,17 @@ busy thread that never yields still gets its answers read, by itself. Only `clos
 from __future__ import annotations
 
 import asyncio
-import socket
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
 from itertools import islice
 from typing import Any, Final
 
 from kproto.client.effects import Close, ConnectionObserver, Effect, FetchToken, Open, Resolve, SansIO
-from kproto.client.errors import ConfigError
-from kproto.client.link import Link, reason_of
+from kproto.client.link import Link, check_loop, reason_of
 from kproto.client.lookup import look_up
 from kproto.client.tokens import TokenSource
 
@@ -43,7 +41,8 @@ class Driver:
 
     collect: called inside the guard at the end of each pass; deliver: called with what it gave, outside the guard, by
     the thread that made the pass. send_buffer_bytes, receive_buffer_bytes: of sockets, -1 as the system has it.
-    tokens: for OAUTHBEARER. observer: must not raise. `run_pass`, `call` and `wake` are for any thread, the rest is for
+    tokens: for OAUTHBEARER. observer: must not raise. shield: what a pass is made within, where it may be made by a
+    thread that is interrupted. `run_pass`, `call` and `wake` are for any thread, the rest is for
     the loop's. Raises ConfigError on a loop without `add_reader`.
     """
 
@@ -59,6 +58,7 @@ class Driver:
         tokens: TokenSource | None = None,
         observer: ConnectionObserver | None = None,
         clock: Callable[[], int] = monotonic_ms,
+        shield: Callable[[], AbstractContextManager[object]] = nullcontext,
     ) -> None:
         check_loop(loop)
         self._core = core
@@ -70,6 +70,7 @@ class Driver:
         self._tokens = tokens
         self._observer = observer
         self._clock = clock
+        self._shield = shield
         self._guard = threading.Lock()
         self._calls: deque[Callable[[int], None]] = deque()
         self._links: dict[int, Link] = {}
@@ -89,19 +90,28 @@ class Driver:
         """Make a pass over all connections, unless somebody is making one: then he makes another."""
         calls = self._calls
         calls.append(_nothing)  # seen by whoever holds the guard, however late he looks
-        while calls and self._guard.acquire(blocking=False):
-            try:
-                collected = self._pass()
-            finally:
-                self._guard.release()
+        while calls and not self._guard.locked():
+            with self._shield():
+                if not self._guard.acquire(blocking=False):
+                    return
+                try:
+                    collected = self._pass()
+                finally:
+                    self._guard.release()
             self._deliver(collected)
 
     def wake(self) -> None:
         """Have the loop make a pass soon. One wake-up is pending at most."""
         if not self._woken and not self._closed:
-            self._woken = True
-            with suppress(RuntimeError):  # the loop is closed: nobody is left to be woken
+            with self._shield(), suppress(RuntimeError):  # the loop is closed: nobody is left to be woken
+                self._woken = True
                 self._loop.call_soon_threadsafe(self._on_wake)
+
+    def wake_by(self, at_ms: int) -> None:
+        """Have the loop make a pass at this time at the latest; nothing to do where its timer is set for earlier."""
+        timer_ms = self._timer_ms
+        if timer_ms is None or timer_ms > at_ms:
+            self.wake()
 
     def close(self) -> None:
         """Close all sockets and forget the timer; calls made before are done first, and no socket is opened any more.
@@ -184,8 +194,8 @@ class Driver:
         match effect:
             case Open():
                 self._open(effect, now_ms)
-            case Close(connection_id):
-                self._close(connection_id)
+            case Close(connection_id, goodbye):
+                self._close(connection_id, goodbye)
             case Resolve(host, port):
                 look_up(host, port, lambda found: self._later(lambda at_ms: self._core.resolved(host, found, at_ms)))
             case _:
@@ -228,10 +238,11 @@ class Driver:
         self._close(link.connection_id)
         self._core.connection_lost(link.connection_id, reason, now_ms)
 
-    def _close(self, connection_id: int) -> None:
+    def _close(self, connection_id: int, goodbye: bytes = b"") -> None:
         link = self._links.pop(connection_id, None)
         if link is None:
             return
+        link.say_goodbye(goodbye)
         self._closing.append(link)
         if self._observer is not None and link.connected:
             self._observer.closed(connection_id)
@@ -275,22 +286,6 @@ class Driver:
             self.run_pass()
         else:
             self.call(partial(self._connected, link))
-
-
-def check_loop(loop: asyncio.AbstractEventLoop) -> None:
-    """Raises ConfigError, which says what to do, where the loop cannot watch sockets."""
-    ours, theirs = socket.socketpair()
-    try:
-        loop.add_reader(ours.fileno(), _nothing, 0)
-        loop.remove_reader(ours.fileno())
-    except NotImplementedError:
-        raise ConfigError(
-            f"the event loop {type(loop).__name__} cannot watch sockets (add_reader), as Windows' default cannot: "
-            "use asyncio.run(main(), loop_factory=asyncio.SelectorEventLoop)"
-        ) from None
-    finally:
-        ours.close()
-        theirs.close()
 
 
 def _nothing(now_ms: int) -> None:

@@ -32,9 +32,13 @@ class Open(NamedTuple):
 
 
 class Close(NamedTuple):
-    """Close the connection, or give up opening it, at once. Nothing more is told about it."""
+    """Close the connection, or give up opening it, at once. Nothing more is told about it.
+
+    goodbye: written before that, as far as the system takes it without waiting.
+    """
 
     connection_id: int
+    goodbye: bytes = b""
 
 
 class FetchToken(NamedTuple):

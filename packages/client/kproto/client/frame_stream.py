@@ -34,6 +34,8 @@ class FrameStream:
         self.tls = tls
         self.outbound: deque[Buffer] = deque()
         """What waits to be written, in order."""
+        self.goodbye = b""
+        """What may still be written once it is closed: TLS's close_notify, or the alert that says what is wrong."""
         self.frames_received = 0
         self.bytes_received = 0
         self.bytes_sent = 0
@@ -59,10 +61,9 @@ class FrameStream:
         """
         self.bytes_received += len(data)
         if self.tls is not None:
-            try:
-                data = self.tls.receive(data)
-            finally:
-                self._flush(self.tls)  # an alert that tells the broker why, too
+            data = self.tls.receive(data)
+            if self.tls.error is None:  # else there is an alert, for `close`
+                self._flush(self.tls)
         if len(self._first_bytes) < FIRST_BYTES_KEPT and not self.frames_received:
             self._first_bytes += data[: FIRST_BYTES_KEPT - len(self._first_bytes)]
         frames = self._cut(data)
@@ -99,6 +100,15 @@ class FrameStream:
         """The broker closed its side. Raises what that means in a TLS handshake, or straight after it."""
         if self.tls is not None and not self.frames_received:
             self.tls.receive_eof()
+
+    def close(self) -> None:
+        """Nothing waits any more. No `goodbye` where something did: behind half a request it could not be read, and to
+        write the rest of one that has failed would have the broker do what nobody counts on."""
+        if self.tls is not None:
+            self.tls.close()
+            last = self.tls.data_to_send()
+            self.goodbye += b"" if self.outbound else last
+        self.outbound.clear()
 
     def _cut(self, data: bytes) -> list[bytes]:
         try:

@@ -10,11 +10,13 @@ import errno
 import os
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 from kproto.client.effects import Buffer, Open
+from kproto.client.errors import ConfigError
 
-__all__ = ["Link", "reason_of"]
+__all__ = ["Link", "check_loop", "reason_of"]
 
 IN_PROGRESS: Final = frozenset({0, errno.EINPROGRESS, errno.EWOULDBLOCK, getattr(errno, "WSAEWOULDBLOCK", 0)})
 
@@ -63,6 +65,12 @@ class Link:
             return self.socket.sendmsg(buffers)
         return self.socket.send(buffers[0])  # Windows has no sendmsg
 
+    def say_goodbye(self, data: bytes) -> None:
+        """Write what the system takes of it now: nobody waits for the rest, nor hears what becomes of it."""
+        if data and self.connected:
+            with suppress(OSError):
+                self.socket.send(data)
+
     @property
     def watched(self) -> bool:
         """Whether the loop watches what it should."""
@@ -98,3 +106,19 @@ def reason_of(error: OSError) -> str:
     """What the system says, as the beginning of a phrase."""
     text = error.strerror or str(error)
     return text[:1].lower() + text[1:] if text else type(error).__name__
+
+
+def check_loop(loop: asyncio.AbstractEventLoop) -> None:
+    """Raises ConfigError, which says what to do, where the loop cannot watch sockets."""
+    ours, theirs = socket.socketpair()
+    try:
+        loop.add_reader(ours.fileno(), lambda: None)
+        loop.remove_reader(ours.fileno())
+    except NotImplementedError:
+        raise ConfigError(
+            f"the event loop {type(loop).__name__} cannot watch sockets (add_reader), as Windows' default cannot: "
+            "use asyncio.run(main(), loop_factory=asyncio.SelectorEventLoop)"
+        ) from None
+    finally:
+        ours.close()
+        theirs.close()

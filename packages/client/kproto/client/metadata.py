@@ -17,7 +17,14 @@ from typing import Final, NamedTuple
 from kproto.client.backoff import ExponentialBackoff
 from kproto.client.cluster import NO_CLUSTER, Cluster, Node, Topic, TopicPartition, check_topic
 from kproto.client.errors import BrokerError
-from kproto.client.metadata_merge import is_another_cluster, merge, merge_leaders, merge_partitions, reachable_nodes
+from kproto.client.metadata_merge import (
+    ClusterIdChanged,
+    is_another_cluster,
+    merge,
+    merge_leaders,
+    merge_partitions,
+    reachable_nodes,
+)
 from kproto.client.metadata_pace import RefreshPace
 from kproto.client.metadata_state import IN_FLIGHT, TRANSITIONS, WANTED, MetadataEvent, MetadataState
 from kproto.client.transitions import step
@@ -35,19 +42,6 @@ class RequestGeneration(NamedTuple):
 
     number: int
     partial: bool
-
-
-class ClusterIdChanged(NamedTuple):
-    """A warning: answers came from two clusters."""
-
-    before: str
-    after: str
-
-    def __str__(self) -> str:
-        return (
-            f"metadata now comes from cluster {self.after}, before from {self.before}: "
-            "check that all bootstrap_servers belong to one cluster"
-        )
 
 
 class Metadata:
@@ -106,6 +100,10 @@ class Metadata:
     def warnings(self) -> tuple[ClusterIdChanged, ...]:
         """The last 8 things that should not be, for the user's log."""
         return tuple(self._warnings)
+
+    def age_ms(self, now_ms: int) -> int:
+        """Since the last full answer, since 0 before it."""
+        return now_ms - (0 if self._expires_at_ms is None else self._expires_at_ms - self.max_age_ms)
 
     def add_topic(self, topic: str, now_ms: int) -> None:
         """The topic is of interest for max_idle_ms, a new one asked for at once. EncodeError if no request holds it."""

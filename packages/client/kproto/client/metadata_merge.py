@@ -14,13 +14,26 @@ from typing import Final, NamedTuple
 from kproto.client.cluster import NO_CLUSTER, NO_EPOCH, Cluster, Node, Partition, Topic, TopicPartition
 from kproto.wire import NO_UUID, ErrorCode, MetadataResponse
 
-__all__ = ["Merged", "merge", "merge_leaders", "reachable_nodes"]
+__all__ = ["ClusterIdChanged", "Merged", "merge", "merge_leaders", "reachable_nodes"]
 
 EPOCHS_RELIABLE_SINCE: Final = 9  # MetadataResponse#hasReliableLeaderEpochs: older brokers may lag behind
 LEADER_KNOWN: Final = {ErrorCode.NONE, ErrorCode.REPLICA_NOT_AVAILABLE}  # version 0 says the latter of any dead replica
 
 TopicAnswer = MetadataResponse.MetadataResponseTopic
 PartitionAnswer = MetadataResponse.MetadataResponseTopic.MetadataResponsePartition
+
+
+class ClusterIdChanged(NamedTuple):
+    """A warning: answers came from two clusters."""
+
+    before: str
+    after: str
+
+    def __str__(self) -> str:
+        return (
+            f"metadata now comes from cluster {self.after}, before from {self.before}: "
+            "check that all bootstrap_servers belong to one cluster"
+        )
 
 
 class Merged(NamedTuple):

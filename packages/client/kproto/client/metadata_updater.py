@@ -15,7 +15,8 @@ from kproto.client.config import ClientConfig
 from kproto.client.errors import KafkaConnectionError, UnsupportedVersionError
 from kproto.client.in_flight import Completion
 from kproto.client.metadata import NEVER_MS, Metadata, RequestGeneration
-from kproto.client.node_connections import NodeConnection, NodeConnections
+from kproto.client.node_connection import NodeConnection
+from kproto.client.node_connections import NodeConnections
 from kproto.wire import ApiVersionsRequest, EncodeError, KafkaError, MetadataRequest, MetadataResponse
 
 __all__ = ["MetadataUpdater"]

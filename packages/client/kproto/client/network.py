@@ -15,20 +15,22 @@ from kproto.client.api_versions_check import SOFTWARE_VERSION
 from kproto.client.cluster import Cluster, Node, TopicPartition
 from kproto.client.config import ClientConfig
 from kproto.client.connection import Connection, ConnectionSettings, ConnectionState
+from kproto.client.connection_state import Readiness
 from kproto.client.effects import Buffer, ConnectionObserver, Effect
 from kproto.client.errors import (
     AuthenticationError,
     BrokerError,
     ClientClosedError,
     KafkaConnectionError,
-    NoBrokersAvailable,
 )
 from kproto.client.in_flight import Completion
 from kproto.client.metadata import RequestGeneration
 from kproto.client.metadata_updater import MetadataUpdater
-from kproto.client.node_connections import NodeConnection, NodeConnections
+from kproto.client.node_connection import NodeConnection
+from kproto.client.node_connections import NodeConnections
+from kproto.client.request_line import RequestLine
 from kproto.client.security import Security
-from kproto.client.waiting_line import Waiting, WaitingLine
+from kproto.client.waiting_line import Waiting
 from kproto.wire import ErrorCode, KafkaError, Request, Response
 
 __all__ = ["NetworkClient"]
@@ -65,7 +67,7 @@ class NetworkClient:
         self.connections = NodeConnections(config, settings, rng, observer)
         self._updater = MetadataUpdater(config, self.connections, rng, now_ms)
         self.metadata = self._updater.metadata
-        self._line = WaitingLine()
+        self._line = RequestLine(self.connections, self._updater)
         self._completions: list[Completion] = []
         self._closed = False
 
@@ -125,7 +127,7 @@ class NetworkClient:
             if self._updater.update(now_ms):
                 self._settle(now_ms)
                 self._updater.update(now_ms)
-            self._serve_line(now_ms)
+            self._completions += self._line.serve(now_ms)
             self._close_idle(now_ms)
         if self._settle(now_ms):
             self.connections.wakes_ms.append(now_ms)
@@ -165,16 +167,37 @@ class NetworkClient:
         return taken
 
     def ready(self, node_id: int, now_ms: int) -> bool:
-        """Whether a request may be sent to the node now; if not, a connection is begun where that may be.
+        """Whether a request may be sent to the node now, see `readiness`."""
+        return self.readiness(node_id, now_ms) is Readiness.READY
+
+    def readiness(self, node_id: int, now_ms: int) -> Readiness:
+        """Whether a request may be sent to the node now, or why not; a connection is begun where that may be.
 
         Nothing is ready while a metadata update is due: it goes first.
         """
         found = self.connections.get(node_id)
-        if self._closed or found is None or self.metadata.time_to_next_update_ms(now_ms) == 0:
-            return False
-        if found.can_connect(now_ms):
-            self.connections.connect(found, now_ms)
-        return found.can_send()
+        if self._closed or found is None:
+            return Readiness.NOT_CONNECTED
+        if self.metadata.time_to_next_update_ms(now_ms) == 0:
+            return Readiness.METADATA_DUE
+        self.connections.usable(found, now_ms)
+        return Readiness.NOT_CONNECTED if found.connection is None else found.connection.readiness()
+
+    def send(
+        self,
+        node_id: int,
+        request: Request,
+        version: int,
+        token: Any,
+        now_ms: int,
+        *,
+        response: type[Response] | None,
+        timeout_ms: int | None = None,
+    ) -> None:
+        """Send a request to a node that is `ready`, see Connection.send."""
+        found = self.connections.get(node_id)
+        assert found is not None and found.connection is not None
+        found.connection.send(request, version, token, now_ms, response=response, timeout_ms=timeout_ms)
 
     def negotiate(self, node_id: int, request: type[Request], within: range | None = None) -> int:
         """The highest version that the node and we speak; only of a node that is `ready`. See ApiVersions."""
@@ -191,21 +214,14 @@ class NetworkClient:
         return changed
 
     def connection_error(self) -> KafkaError | None:
-        """Why no broker can be asked, with the error of each; None while one can, or nothing failed yet.
-
-        An open connection to a node that is not listed, such as a bootstrap server, does not count: it is of no use.
-        """
-        nodes = self.connections.listed
-        if any(found.was_ready for found in nodes):
-            return None
-        errors = [found.last_error for found in nodes if found.last_error is not None]
-        return NoBrokersAvailable(errors) if errors else None
+        """Why no broker can be asked, with the error of each; None while one can, or nothing failed yet."""
+        return self.connections.error()
 
     def close(self, now_ms: int) -> None:
         """End everything: all requests fail with ClientClosedError, all connections are closed by the next `poll`."""
         self._closed = True
         error = ClientClosedError("the client was closed before the answer came")
-        self._completions += [Completion(waiting.token, None, error, -1) for waiting in self._line.take_all()]
+        self._completions += self._line.fail_all(error)
         for found in self.connections.open:
             self.connections.close(found, error)
         self._settle(now_ms)
@@ -222,6 +238,8 @@ class NetworkClient:
         assert connection is not None
         if not found.was_ready and connection.state in (ConnectionState.READY, ConnectionState.THROTTLED):
             self.connections.note_ready(found)
+        if connection.surplus_bytes:
+            self.connections.note_surplus(found)
         while completions := connection.take_completions():  # an answer may close the connection it came on
             for completion in completions:
                 self._complete(completion, now_ms)
@@ -230,7 +248,7 @@ class NetworkClient:
         error = self.connections.ended(found, told=told, now_ms=now_ms)
         if isinstance(error, AuthenticationError):
             self.metadata.fatal_error(error)
-            self._fail_line(error, found.node.node_id)
+            self._completions += self._line.fail(error, found.node.node_id)
         if isinstance(error, BrokerError) and error.code == ErrorCode.REBOOTSTRAP_REQUIRED:
             self._updater.begin_from_bootstrap(now_ms)
         elif not idle and not self._closed:
@@ -245,44 +263,6 @@ class NetworkClient:
                 self._updater.begin_from_bootstrap(now_ms)
         else:
             self._updater.answered(token, completion, now_ms)
-
-    def _serve_line(self, now_ms: int) -> None:
-        waiting = self._line.take_all()
-        self._line.put_back([each for each in waiting if not self._serve(each, now_ms)])
-
-    def _fail_line(self, error: KafkaError, node_id: int) -> None:
-        """No waiting cures refused credentials: who waits for this node, any, or one not yet known is told at once."""
-        known = self._updater.bootstrapped
-        failed = self._line.take(lambda each: not known or each.node_id in (None, node_id))
-        self._completions += [Completion(each.token, None, error, -1) for each in failed]
-
-    def _serve(self, waiting: Waiting, now_ms: int) -> bool:
-        """Whether it need not wait any longer: it was sent, or failed."""
-        try:
-            found = self._node_for(waiting, now_ms)
-            if not self.connections.usable(found, now_ms):
-                return False
-            connection = found.connection
-            assert connection is not None and connection.versions is not None
-            version = connection.versions.negotiate(type(waiting.request), waiting.within)
-            connection.send(waiting.request, version, waiting.token, now_ms, response=waiting.response)
-        except KafkaError as error:
-            self._completions.append(Completion(waiting.token, None, error, -1))
-        return True
-
-    def _node_for(self, waiting: Waiting, now_ms: int) -> NodeConnection | None:
-        """The node that is to be asked; None where it is not known yet, or none can be tried now."""
-        found = None if waiting.node_id is None else self.connections.get(waiting.node_id)
-        if now_ms >= waiting.deadline_ms:
-            raise waiting.timeout(now_ms, self.connection_error() if found is None else found.last_error)
-        if waiting.node_id is None:
-            return self.connections.least_loaded(now_ms)
-        if found is None and self._updater.bootstrapped:
-            self.metadata.request_update()  # it may be new: who asks again may find it
-            self.connections.wakes_ms.append(now_ms)
-            known = ", ".join(map(str, sorted(self.cluster.nodes)))
-            raise KafkaConnectionError(f"node {waiting.node_id}", f"is not in the cluster; its nodes are {known}")
-        return found
 
     def _close_idle(self, now_ms: int) -> None:
         """At most one in a pass, the one unused for longest (CONN-16)."""

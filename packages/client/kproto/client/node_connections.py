@@ -8,73 +8,30 @@ Source: org.apache.kafka.clients.ClusterConnectionStates (CONN-1 to CONN-7), KIP
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Sequence
 from functools import partial
 from random import Random
-from typing import TypeGuard
+from typing import Final, TypeGuard
 
 from kproto.client.backoff import ExponentialBackoff
 from kproto.client.cluster import Node
 from kproto.client.config import ClientConfig
 from kproto.client.connection import Connection, ConnectionSettings
-from kproto.client.connection_state import UNREADY
-from kproto.client.diagnosis import advertised_hint
+from kproto.client.diagnosis import advertised_hint, surplus
 from kproto.client.effects import Close, ConnectionObserver, Effect, FetchToken, Open, Resolve
-from kproto.client.errors import AuthenticationError, KafkaConnectionError, KafkaError, KafkaTimeoutError
+from kproto.client.errors import (
+    AuthenticationError,
+    KafkaConnectionError,
+    KafkaError,
+    KafkaTimeoutError,
+    NoBrokersAvailable,
+)
+from kproto.client.node_connection import NodeConnection
 
-__all__ = ["NodeConnection", "NodeConnections"]
+__all__ = ["NodeConnections"]
 
-
-class NodeConnection:
-    """One node and the connection to it. listed: whether the cluster has the node still."""
-
-    __slots__ = (
-        "addresses",
-        "connection",
-        "connection_id",
-        "ever_ready",
-        "failed_attempts",
-        "failed_setups",
-        "last_address",
-        "last_attempt_ms",
-        "last_error",
-        "listed",
-        "node",
-        "resolving",
-        "retry_at_ms",
-        "token_asked",
-        "was_ready",
-    )
-
-    def __init__(self, node: Node) -> None:
-        self.node = node
-        self.listed = True
-        self.connection: Connection | None = None
-        self.connection_id = -1
-        self.addresses: list[str] = []
-        self.resolving = False
-        self.was_ready = False
-        self.ever_ready = False
-        self.token_asked = False
-        self.failed_attempts = 0
-        self.failed_setups = 0
-        self.last_address = ""
-        self.last_attempt_ms = 0
-        self.retry_at_ms = 0
-        self.last_error: KafkaError | None = None
-
-    @property
-    def connecting(self) -> bool:
-        """Whether an attempt is under way."""
-        return self.resolving or (self.connection is not None and self.connection.state in UNREADY)
-
-    def can_connect(self, now_ms: int) -> bool:
-        """Whether an attempt may begin."""
-        return self.connection is None and not self.resolving and now_ms >= self.retry_at_ms
-
-    def can_send(self) -> bool:
-        """Whether a request may be sent now."""
-        return self.connection is not None and self.connection.can_send()
+WARNINGS_MAX: Final = 8  # kept: more are of no use to anybody
 
 
 class NodeConnections:
@@ -88,6 +45,8 @@ class NodeConnections:
         self.bootstrap_address = ", ".join(config.bootstrap_servers)
         self.wakes_ms: list[int] = []
         """When to look again, as far as this pass has found; cleared by whoever begins the next."""
+        self.warnings: deque[str] = deque(maxlen=WARNINGS_MAX)
+        """What somebody should look at, oldest first."""
         self._settings = settings
         self._rng = rng
         self._observer = observer
@@ -187,7 +146,7 @@ class NodeConnections:
         error, found.connection = connection.error, None
         del self._by_connection[found.connection_id]
         if not told:
-            self._effects.append(Close(found.connection_id))
+            self._effects.append(Close(found.connection_id, connection.stream.goodbye))
         unreached = not connection.stream.bytes_received and not isinstance(error, AuthenticationError)
         if found.addresses and found.listed and unreached:
             found.last_error = error
@@ -234,6 +193,17 @@ class NodeConnections:
         unused = [each for each in self.open if each.connection and each.was_ready and not each.connection.in_flight]
         return min(unused, key=lambda each: each.connection.last_used_ms if each.connection else 0, default=None)
 
+    def error(self) -> KafkaError | None:
+        """Why no broker can be asked, with the error of each; None while one can, or nothing failed yet.
+
+        An open connection to a node that is not listed, such as a bootstrap server, does not count: it is of no use.
+        """
+        nodes = self.listed
+        if any(found.was_ready for found in nodes):
+            return None
+        errors = [found.last_error for found in nodes if found.last_error is not None]
+        return NoBrokersAvailable(errors) if errors else None
+
     def take_effects(self) -> list[Effect]:
         """Those since the last call, in order."""
         for found in self._by_connection.values():
@@ -250,6 +220,12 @@ class NodeConnections:
         found.was_ready = found.ever_ready = True
         found.failed_attempts = found.failed_setups = 0
         found.last_error = None
+
+    def note_surplus(self, found: NodeConnection) -> None:
+        """Bytes came behind an answer on its connection: a warning, once for each connection."""
+        if not found.surplus_told:
+            found.surplus_told = True
+            self.warnings.append(surplus(found.node.address))
 
     def _open(self, found: NodeConnection, now_ms: int) -> None:
         node = found.node
@@ -270,6 +246,7 @@ class NodeConnections:
             observe=None if self._observer is None else partial(self._observer.frame, connection_id),
         )
         found.connection_id = connection_id
+        found.surplus_told = False
         self._by_connection[connection_id] = found
         self._effects.append(Open(connection_id, found.last_address, node.port))
 

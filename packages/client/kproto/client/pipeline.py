@@ -92,7 +92,7 @@ class Pipeline:
             self._observe(False, redact_response(frame(payload), request.response, request.version))
         return request
 
-    def clear(self) -> list[InFlightRequest]:
-        """All that are not complete, oldest first; none remains, and nothing waits to be written."""
-        self.stream.outbound.clear()
+    def close(self) -> list[InFlightRequest]:
+        """All that are not complete, oldest first; none remains, and nothing more is written: the stream is closed."""
+        self.stream.close()
         return [*self.in_flight.clear(), *self._unanswered.clear()]

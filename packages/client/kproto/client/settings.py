@@ -5,16 +5,19 @@ Layer: client. Knows no setting by name: those of the client stand in `config.py
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from dataclasses import field
+from dataclasses import Field, field, fields
 from typing import Any, Final
 
 from kproto.client.errors import ConfigError
 from kproto.wire.plain import did_you_mean
 
-__all__ = ["check_setting", "setting"]
+__all__ = ["check_setting", "kind_of", "parse_setting", "setting", "settings_of"]
 
 INT64_MAX: Final = 2**63 - 1
+WORDS: Final = {"true": True, "false": False}
+WHOLE: Final = re.compile(r"[+-]?[0-9]{1,30}")
 
 
 def setting(
@@ -46,10 +49,38 @@ def setting(
     return field(default=default, repr=not secret, metadata=metadata)
 
 
+def settings_of(config: Any) -> tuple[Field[Any], ...]:
+    """The settings of a configuration, or of its class: what its constructor takes, in order."""
+    return tuple(item for item in fields(config) if item.init)
+
+
+def kind_of(metadata: Any, default: Any) -> type:
+    """The type of a setting beside None; object for any."""
+    kind: type = metadata["kind"] or type(default)
+    return kind
+
+
+def parse_setting(name: str, text: str, metadata: Any, default: Any) -> Any:
+    """The value of a setting that is given as text; the text itself where it is neither a number nor a bool.
+
+    Checks no bounds. Raises ConfigError, whose text never shows the value: it may be a secret that went astray.
+    """
+    kind = kind_of(metadata, default)
+    if kind is bool:
+        if text.lower() not in WORDS:
+            raise ConfigError(f"{name}: true or false")
+        return WORDS[text.lower()]
+    if kind is int:
+        if not WHOLE.fullmatch(text):
+            raise ConfigError(f"{name}: a whole number")
+        return int(text)
+    return text
+
+
 def check_setting(name: str, value: Any, metadata: Any, default: Any) -> None:
     """Type, bounds and choices of one setting. A secret's value is not shown."""
     kinds = {bool: "True or False", int: "an int", str: "a str"}
-    kind = metadata["kind"] or type(default)
+    kind = kind_of(metadata, default)
     optional = default is None or metadata["optional"]
     if kind in kinds and type(value) is not kind and not (optional and value is None):
         shown = "a value of another kind" if metadata["secret"] else repr(value)

@@ -10,6 +10,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
+from itertools import chain
 from typing import Any, Final, TypeVar
 
 from kproto.client.errors import KafkaError
@@ -22,7 +23,7 @@ __all__ = ["Outcome", "Waiters", "make_news_check"]
 logger = logging.getLogger("kproto.client")
 T = TypeVar("T")
 
-LOGGED_MAX: Final = 16  # warnings that are not logged again
+LOGGED_MAX: Final = 32  # warnings that are not logged again
 
 Outcome = tuple["asyncio.Future[Any]", Any, KafkaError | None]
 """A future, and the value or the error that it ends with."""
@@ -86,7 +87,7 @@ class Waiters:
             self._loop.call_soon_threadsafe(_settle, found)
 
     def _log_warnings(self) -> None:
-        for warning in self._core.metadata.warnings:
+        for warning in chain(self._core.metadata.warnings, self._core.connections.warnings):
             if warning not in self._logged:
                 self._logged.append(warning)
                 logger.warning("%s", warning)

@@ -68,6 +68,7 @@ class RecordBatchBuilder:
         "_body_count",
         "_head",
         "_parts",
+        "_sealed",
         "_timestamp",
         "base_timestamp",
         "compression",
@@ -96,6 +97,7 @@ class RecordBatchBuilder:
         self._base = NOT_YET
         self._body = b""
         self._body_count = 0
+        self._sealed = False
 
     def append(
         self,
@@ -164,12 +166,16 @@ class RecordBatchBuilder:
         value_size = NULL if value is None else encode_varint(len(value))
         record = b"".join((head, key_size, key or b"", value_size, value or b"", tail))
         record_size = encode_varint(len(record))
+        size = self.size + len(record_size) + len(record)
+        # No call between these: a signal handler that raises finds the record appended as a whole, or not at all.
         self._parts += (record_size, record)
         self.count += 1
-        self.size += len(record_size) + len(record)
+        self.size = size
 
     def _new_head(self, timestamp_ms: int) -> bytes:
         """Attributes and timestamp delta; the first timestamp becomes the base."""
+        if self._sealed:
+            raise EncodeError("RecordBatch", self.count, "is sealed: it takes no more records")
         if timestamp_ms.__class__ is not int or not NO_TIMESTAMP <= timestamp_ms <= TIMESTAMP_MAX:
             raise EncodeError("Record timestamp_ms", timestamp_ms, f"is no int from -1 to {TIMESTAMP_MAX}")
         if not self.count:
@@ -186,11 +192,25 @@ class RecordBatchBuilder:
         headers: Iterable[tuple[str, bytes | None]] = (),
     ) -> int:
         """What `size` would be after this record, which is not appended. Raises as `append`; headers: a sequence."""
+        if self._sealed:
+            raise EncodeError("RecordBatch", self.count, "is sealed: it takes no more records")
         trial = RecordBatchBuilder()
         trial.count = self.count
         trial._base = self._base
         trial.append(timestamp_ms, key, value, headers)
         return self.size + trial.size - RECORD_BATCH_OVERHEAD
+
+    def seal(self) -> int:
+        """Compress what was appended, and take no more: `append` raises from now on. The size of the batch as built.
+
+        May be called again. The memory of the single records is given back.
+        """
+        if not self._sealed:
+            self._compressed_body()
+            self._parts = []
+            self._base = self._timestamp = NOT_YET  # so that `append` comes to where it is refused
+            self._sealed = True
+        return RECORD_BATCH_OVERHEAD + len(self._body)
 
     def build(
         self,

@@ -1,0 +1,211 @@
+"""Collects records in batches by partition, within bounded memory, until the sender takes them.
+
+Layer: producer. A core: any thread appends, under the lock. Knows no leaders, no connections and no sequence numbers.
+Source: org.apache.kafka.clients.producer.internals.RecordAccumulator.append (ACC-1 to ACC-12).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from random import Random
+from typing import Any
+
+from kproto.producer.batch import BATCH_MEMORY, OnDelivery, ProducerBatch
+from kproto.producer.batch_queues import BatchQueues
+from kproto.producer.batch_state import BatchState
+from kproto.producer.buffer_memory import MemoryWaiter
+from kproto.producer.config import ProducerConfig
+from kproto.producer.errors import ProducerClosedError
+from kproto.producer.events import BatchObserver, BatchOpened, RecordAppended
+from kproto.producer.queues import Appended, Fields, PartitionQueue, TopicQueues
+from kproto.producer.record import NO_PARTITION
+from kproto.producer.record_size import RECORD_OVERHEAD_MAX, record_size_bound
+from kproto.wire.records import RECORD_BATCH_OVERHEAD, RecordBatchBuilder
+
+__all__ = ["RecordAccumulator"]
+
+
+class RecordAccumulator(BatchQueues):
+    """See the module. observer: hears of every record, under the lock."""
+
+    def __init__(
+        self,
+        config: ProducerConfig,
+        *,
+        lock: AbstractContextManager[Any],
+        rng: Random,
+        observer: BatchObserver | None = None,
+    ) -> None:
+        super().__init__(config, lock=lock, rng=rng)
+        self.context: Any = None
+        """What the face gives each batch for its futures."""
+        self._growth_max = config.batch_growth_max_bytes
+        self._level = config.compression_level
+        self._observer = observer
+
+    def append(
+        self,
+        topic: TopicQueues,
+        partition: int,
+        fields: Fields,
+        on_delivery: OnDelivery | None = None,
+        *,
+        now_ms: int,
+        wake: Callable[[], None] | None = None,
+        memory: MemoryWaiter | None = None,
+        only_open: bool = False,
+    ) -> Appended | MemoryWaiter | None:
+        """Accept a record; or say that there is no room for it.
+
+        partition: NO_PARTITION for the topic's sticky one. Without room: None where `wake` is None; else a waiter,
+        whose `wake` is called once he has what he needs, and who is given back as `memory` with the next attempt.
+        only_open: None also where a batch would have to be opened, and nothing is changed. now_ms: monotonic.
+        Raises ProducerClosedError, EncodeError.
+        """
+        self._check_open()
+        sticks = partition == NO_PARTITION
+        queue = self._sticky_queue(topic) if sticks else topic.queue(partition)
+        bound = record_size_bound(*fields[1:])
+        tail = queue.tail
+        before = 0 if tail is None else tail.size
+        if only_open and (tail is None or not has_room(tail, bound, fields)):
+            return None
+        appended = None if tail is None else self._append_to(queue, tail, bound, fields, on_delivery)
+        if appended is None:
+            limit = max(topic.plain_limit(self._batch_size, RECORD_BATCH_OVERHEAD), RECORD_BATCH_OVERHEAD + bound)
+            size = min(limit + BATCH_MEMORY, self.memory.capacity)
+            if not self._reserve(size, memory):
+                return None if wake is None else self.memory.wait(size, wake)
+            before = 0
+            appended = self._append_to_new(queue, tail, limit, size, fields, on_delivery, now_ms)
+        elif memory is not None:
+            self.memory.leave(memory)  # another thread has opened a batch meanwhile
+        batch = appended.batch
+        if self._observer is not None:
+            self._observer(RecordAppended(now_ms, queue.partition, batch.number, batch.count, batch.size))
+        if sticks:
+            topic.sticky.produced(batch.size - before, topic.choices.candidates, all_full=queue.tail is None)
+        return appended
+
+    def append_batch(
+        self,
+        topic: TopicQueues,
+        partition: int,
+        builder: RecordBatchBuilder,
+        on_delivery: OnDelivery | None = None,
+        *,
+        now_ms: int,
+        wake: Callable[[], None],
+        memory: MemoryWaiter | None = None,
+    ) -> Appended | MemoryWaiter:
+        """Accept a batch that was built elsewhere, behind what is there; it takes no more records. As `append`."""
+        self._check_open()
+        queue = topic.queue(partition)
+        size = min(builder.size + BATCH_MEMORY, self.memory.capacity)
+        if not self._reserve(size, memory):
+            return self.memory.wait(size, wake)
+        tail = queue.tail
+        if tail is not None:
+            tail.close()
+        number = queue.opened + 1
+        batch = ProducerBatch(queue.partition, number, builder, limit=0, reserved=size, created_ms=now_ms)
+        batch.context = self.context
+        batch.adopt(on_delivery)
+        return self._enqueue(queue, batch, tail, now_ms)
+
+    def _check_open(self) -> None:
+        if self.closed:
+            raise self.closed_with or ProducerClosedError("the producer was closed before the record was accepted")
+
+    def _sticky_queue(self, topic: TopicQueues) -> PartitionQueue:
+        candidates = topic.choices.candidates
+        queue = topic.queue(topic.sticky.partition(candidates))
+        if topic.sticky.produced(0, candidates, all_full=queue.tail is None):  # a change that was put off
+            queue = topic.queue(topic.sticky.partition(candidates))
+        return queue
+
+    def _append_to(
+        self, queue: PartitionQueue, tail: ProducerBatch, bound: int, fields: Fields, on_delivery: OnDelivery | None
+    ) -> Appended | None:
+        """Into the open batch; where it has no room it is closed, and takes no smaller record later (ACC-4)."""
+        grown = False
+        if not has_room(tail, bound, fields):
+            grown = self._grow(queue, tail, bound)
+            if not grown:
+                tail.close()
+                self.news.append(queue)
+                return None
+        index = tail.append(*fields, on_delivery)
+        full = tail.size >= tail.limit
+        if full:
+            tail.close()
+        if full or grown:
+            self.news.append(queue)
+        closed = self.claim(tail) if full else None
+        return Appended(tail, index, opened=False, ready=full or grown, closed=closed)
+
+    def _append_to_new(
+        self,
+        queue: PartitionQueue,
+        tail: ProducerBatch | None,
+        limit: int,
+        reserved: int,
+        fields: Fields,
+        on_delivery: OnDelivery | None,
+        now_ms: int,
+    ) -> Appended:
+        """The first record is appended before anybody can see the batch: an empty one is refused by brokers."""
+        number = queue.opened + 1
+        builder = RecordBatchBuilder(self._compression, self._level)
+        batch = ProducerBatch(queue.partition, number, builder, limit=limit, reserved=reserved, created_ms=now_ms)
+        batch.context = self.context
+        try:
+            batch.append(*fields, on_delivery)
+        except BaseException:
+            self.memory.release(reserved)
+            raise
+        if batch.size >= limit:
+            batch.close()
+        return self._enqueue(queue, batch, tail, now_ms)
+
+    def _enqueue(
+        self, queue: PartitionQueue, batch: ProducerBatch, tail: ProducerBatch | None, now_ms: int
+    ) -> Appended:
+        """A new batch, behind the one that it has closed, if any."""
+        if self._observer is not None:
+            self._observer(BatchOpened(now_ms, queue.partition, batch.number))
+        queue.opened = batch.number
+        self.incomplete.add(batch)
+        queue.batches.append(batch)
+        self.news.append(queue)
+        full = batch.state is not BatchState.OPEN
+        waiting = tail if tail is not None else batch if full else None
+        closed = None if waiting is None else self.claim(waiting)
+        return Appended(batch, 0, opened=True, ready=waiting is not None, closed=closed)
+
+    def _grow(self, queue: PartitionQueue, batch: ProducerBatch, bound: int) -> bool:
+        """Let the open batch grow by a step of batch_size while another of its partition waits before it."""
+        step = self._batch_size
+        if len(queue.batches) < 2 or batch.limit + step > self._growth_max or batch.size + bound > batch.limit + step:
+            return False
+        if not self.memory.try_reserve(step):
+            return False
+        batch.limit += step
+        batch.reserved += step
+        return True
+
+    def _reserve(self, size: int, memory: MemoryWaiter | None) -> bool:
+        if memory is not None and memory.granted:
+            if memory.size == size:
+                self.memory.take(memory)
+                return True
+            self.memory.leave(memory)
+        return self.memory.try_reserve(size)
+
+
+def has_room(batch: ProducerBatch, bound: int, fields: Fields) -> bool:
+    """Whether the record fits. The bound settles most; the exact size is worked out only near the limit."""
+    if batch.size + bound <= batch.limit:
+        return True
+    return batch.size + bound - RECORD_OVERHEAD_MAX <= batch.limit and batch.size_after(*fields) <= batch.limit

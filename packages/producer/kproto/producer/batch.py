@@ -1,0 +1,307 @@
+"""One batch: the records that share a fate, from the first append to the offset or the error.
+
+Layer: producer. A core. The unit of everything: of memory, sequence numbers, attempts and completion; a record knows
+only its batch and its index there.
+Source: org.apache.kafka.clients.producer.internals.ProducerBatch, ProduceRequestResult (ARCH-3, ARCH-4, CB-5 to CB-7).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from kproto.client import TopicPartition
+from kproto.client.transitions import step
+from kproto.producer.batch_state import TRANSITIONS, BatchEvent, BatchState
+from kproto.producer.errors import DeliveryError
+from kproto.producer.events import SendReason
+from kproto.producer.producer_id import NO_IDENTITY, ProducerIdAndEpoch
+from kproto.producer.record import NO_OFFSET, RecordMetadata, WriteStatus
+from kproto.wire import KafkaError
+from kproto.wire.records import NO_SEQUENCE, NO_TIMESTAMP, RecordBatchBuilder, restamp
+
+__all__ = ["BATCH_MEMORY", "CALLBACK_MEMORY", "OnDelivery", "ProducerBatch"]
+
+OnDelivery = Callable[[RecordMetadata, KafkaError | None], object]
+
+BATCH_MEMORY: Final = 1_500  # bytes that a batch takes beside its records: measured with tracemalloc on CPython 3.11
+CALLBACK_MEMORY: Final = 200  # bytes that a callback and what it is called with take
+
+
+class ProducerBatch:
+    """See the module.
+
+    number: within the partition, from 1, for people; limit: bytes before compression up to which records are appended;
+    reserved: bytes that are charged to the buffer memory; created_ms: monotonic. The attributes are the sender's, but
+    for those that `append` changes, which are the accumulator's: both say who may change what, and under which lock.
+    """
+
+    __slots__ = (
+        "_builder",
+        "attempts",
+        "base_offset",
+        "callbacks",
+        "called_back",
+        "claimed",
+        "context",
+        "count",
+        "created_ms",
+        "data",
+        "done",
+        "error",
+        "first",
+        "identity",
+        "in_flight",
+        "largest_record",
+        "leader_epoch",
+        "limit",
+        "log_append_time_ms",
+        "node_id",
+        "number",
+        "open_outcome",
+        "partition",
+        "parts",
+        "plain_size",
+        "record_errors",
+        "reserved",
+        "retry_at_ms",
+        "root",
+        "sealed",
+        "send_reason",
+        "sequence",
+        "signal",
+        "size",
+        "state",
+        "timestamps",
+        "witness",
+    )
+
+    def __init__(
+        self,
+        partition: TopicPartition,
+        number: int,
+        builder: RecordBatchBuilder,
+        *,
+        limit: int,
+        reserved: int,
+        created_ms: int,
+    ) -> None:
+        self.partition = partition
+        self.number = number
+        self._builder: RecordBatchBuilder | None = builder
+        self.count = 0
+        """Records."""
+        self.size = builder.size
+        """Bytes: before compression while it is open, as sent once it is sealed."""
+        self.plain_size = builder.size
+        """Bytes before compression."""
+        self.largest_record = 0
+        """Bytes."""
+        self.limit = limit
+        self.reserved = reserved
+        self.created_ms = created_ms
+        self.state = BatchState.OPEN
+        self.claimed = False  # whether somebody compresses it, or has
+        self.sealed = False
+        self.send_reason: SendReason | None = None
+        # Attempts
+        self.attempts = 0
+        """Attempts that have failed."""
+        self.retry_at_ms = 0
+        self.node_id = -1
+        self.leader_epoch = -1
+        self.identity = NO_IDENTITY
+        self.sequence = NO_SEQUENCE
+        self.in_flight = False
+        """Whether a request with it is unanswered; also of one that is given up."""
+        self.open_outcome = False
+        """Whether an attempt may have written it, as far as is known."""
+        self.data: bytes | None = None
+        # The end
+        self.done = False
+        self.error: DeliveryError | None = None
+        self.record_errors: Mapping[int, DeliveryError] = {}
+        self.base_offset = NO_OFFSET
+        self.log_append_time_ms = NO_TIMESTAMP
+        # Those who wait for it
+        self.callbacks: deque[tuple[int, OnDelivery]] = deque()
+        self.called_back = False
+        """Whether all callbacks have run, so that a later one is called at once."""
+        self.signal: Any = None
+        """The face's own, for those who wait for it; of a root."""
+        self.witness: Any = None
+        """The face's own, for a failure that nobody has looked at."""
+        self.context: Any = None
+        """The face's own: what its futures share."""
+        self.timestamps: list[tuple[int, int]] = []  # where a run of equal timestamps begins, and which
+        # A batch that was split: its root has the futures, its parts the records
+        self.root = self
+        self.first = 0
+        self.parts: list[ProducerBatch] = []
+
+    @property
+    def written(self) -> WriteStatus:
+        """What is known of it should it fail now."""
+        return WriteStatus.POSSIBLY if self.open_outcome or self.in_flight else WriteStatus.NO
+
+    def append(
+        self,
+        timestamp_ms: int,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Sequence[tuple[str, bytes | None]],
+        on_delivery: OnDelivery | None,
+    ) -> int:
+        """Add a record; its index. Only while OPEN. Raises EncodeError, and then nothing is added."""
+        builder = self._builder
+        assert builder is not None
+        index = builder.count  # not `self.count`: a signal handler that raises behind the next line leaves that behind
+        builder.append(timestamp_ms, key, value, headers)
+        self.count = builder.count
+        grown = builder.size - self.size
+        self.size = self.plain_size = builder.size
+        if grown > self.largest_record:
+            self.largest_record = grown
+        if not index or self.timestamps[-1][1] != timestamp_ms:
+            self.timestamps.append((index, timestamp_ms))
+        if on_delivery is not None:
+            self.callbacks.append((index, on_delivery))
+        return index
+
+    def adopt(self, on_delivery: OnDelivery | None) -> None:
+        """The builder has its records already, and they are all there will be."""
+        assert self._builder is not None
+        self.timestamps.append((0, self._builder.base_timestamp))
+        self.largest_record = self._builder.size
+        if on_delivery is not None:
+            self.callbacks.append((0, on_delivery))
+        self.close()
+
+    def size_after(
+        self, timestamp_ms: int, key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes | None]]
+    ) -> int:
+        """Bytes before compression, if this record were appended."""
+        assert self._builder is not None
+        return self._builder.size_after(timestamp_ms, key, value, headers)
+
+    def close(self) -> None:
+        """No record comes any more. May be called again."""
+        if self.state is BatchState.OPEN and self._builder is not None:
+            self.count = self._builder.count
+            self.size = self.plain_size = self._builder.size
+            self._on(BatchEvent.CLOSE)
+
+    def seal(self) -> None:
+        """Compress it. Once, by whoever has `claimed` it, outside every lock: this is the costly part."""
+        assert self._builder is not None
+        self.size = self._builder.seal()
+        self.sealed = True
+
+    def memory(self) -> int:
+        """Bytes that it really takes once sealed."""
+        return self.size + BATCH_MEMORY + CALLBACK_MEMORY * len(self.callbacks)
+
+    # Attempts
+
+    def stamp(self, identity: ProducerIdAndEpoch, sequence: int) -> None:
+        """The identity and sequence that it goes out under. A retry keeps them: only a restart gives others."""
+        if (identity, sequence) != (self.identity, self.sequence):
+            self.identity = identity
+            self.sequence = sequence
+            if self.data is not None:
+                self.data = restamp(self.data, identity.producer_id, identity.epoch, sequence)
+
+    def send(self, node_id: int, leader_epoch: int) -> bytes:
+        """It goes out: the bytes, the same for each attempt under one identity."""
+        self._on(BatchEvent.SEND)
+        self.in_flight = True
+        self.node_id = node_id
+        self.leader_epoch = leader_epoch
+        return self.bytes()
+
+    def bytes(self) -> bytes:
+        """The batch as it is sent, under its identity; sealed."""
+        if self.data is None:
+            assert self._builder is not None
+            self.data = self._builder.build(self.identity.producer_id, self.identity.epoch, self.sequence)
+            self._builder = None  # what it holds is the body again: once is enough
+        return self.data
+
+    def forget_bytes(self) -> None:
+        """Nobody sends it any more: futures that are kept must not keep the records, too."""
+        self.data = self._builder = None
+
+    def retry(self, retry_at_ms: int) -> None:
+        """The attempt failed, and another follows."""
+        self._on(BatchEvent.RETRY)
+        self.attempts += 1
+        self.retry_at_ms = retry_at_ms
+
+    # The end
+
+    def succeed(self, base_offset: int, log_append_time_ms: int) -> None:
+        """It is written. base_offset: -1 where the broker does not say."""
+        self._on(BatchEvent.SUCCEED)
+        self.base_offset = base_offset
+        self.log_append_time_ms = log_append_time_ms
+        self.done = True
+
+    def fail(self, error: DeliveryError, record_errors: Mapping[int, DeliveryError] | None = None) -> None:
+        """Its records were not delivered. record_errors: those that have an error of their own, by index (KIP-467)."""
+        self._on(BatchEvent.FAIL)
+        self.error = error
+        self.record_errors = record_errors or {}
+        self.done = True
+
+    def split_into(self, parts: Sequence[ProducerBatch]) -> None:
+        """Its records go on in these batches, in order; futures and callbacks find them there."""
+        self._on(BatchEvent.SPLIT)
+        root, first = self.root, self.first
+        for part in parts:
+            part.root, part.first = root, first
+            first += part.count
+        at = root.parts.index(self) if self in root.parts else 0
+        root.parts[at : at + 1] = parts
+        for index, on_delivery in self.callbacks:
+            part = parts[bisect_right([each.first for each in parts], self.first + index) - 1]
+            part.callbacks.append((self.first + index - part.first, on_delivery))
+        self.callbacks = deque()
+
+    def part_of(self, index: int) -> tuple[ProducerBatch, int]:
+        """Where the record with this index is now: the batch, and the index there."""
+        if not self.parts:
+            return self, index
+        part = self.parts[bisect_right(self.parts, index, key=lambda each: each.first) - 1]
+        return part, index - part.first
+
+    @property
+    def all_done(self) -> bool:
+        """Whether it, or every part of it, has ended."""
+        return all(part.done for part in self.parts) if self.parts else self.done
+
+    def timestamp_of(self, index: int) -> int:
+        """The record's own timestamp, or the broker's where the topic has LogAppendTime."""
+        if self.log_append_time_ms != NO_TIMESTAMP:
+            return self.log_append_time_ms
+        return self.timestamps[bisect_right(self.timestamps, index, key=lambda run: run[0]) - 1][1]
+
+    def metadata_of(self, index: int) -> RecordMetadata:
+        """Where a delivered record is; the placeholder for one that failed (ERR-1)."""
+        topic, partition = self.partition
+        if self.error is not None:
+            return RecordMetadata(topic, partition, NO_OFFSET, NO_TIMESTAMP)
+        offset = self.base_offset + index if self.base_offset >= 0 else NO_OFFSET
+        return RecordMetadata(topic, partition, offset, self.timestamp_of(index))
+
+    def error_of(self, index: int) -> DeliveryError | None:
+        """Why a record was not delivered; None for one that was."""
+        return self.record_errors.get(index, self.error)
+
+    def _on(self, event: BatchEvent) -> None:
+        self.state = step(TRANSITIONS, self.state, event)
+
+    def __repr__(self) -> str:
+        stamp = f", sequence {self.sequence}" if self.sequence >= 0 else ""
+        return f"<ProducerBatch {self.partition}#{self.number} {self.state.name}, {self.count} records{stamp}>"

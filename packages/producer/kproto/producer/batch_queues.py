@@ -1,0 +1,167 @@
+"""The batches of all partitions, and the memory they take: what the sender sees of the accumulator.
+
+Layer: producer. A core between two sides, under one lock: threads that send add to the tails of the queues (see
+`accumulator`), the sender removes heads, and looks at them without the lock, for only it removes them.
+Source: org.apache.kafka.clients.producer.internals.RecordAccumulator, IncompleteBatches.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from contextlib import AbstractContextManager
+from random import Random
+from typing import Any
+
+from kproto.producer.batch import ProducerBatch
+from kproto.producer.buffer_memory import BufferMemory
+from kproto.producer.config import ProducerConfig
+from kproto.producer.queues import PartitionQueue, TopicQueues
+from kproto.producer.sticky import StickyPartitioner
+from kproto.wire import KafkaError
+from kproto.wire.records import RECORD_BATCH_OVERHEAD, Compression
+
+__all__ = ["BatchQueues"]
+
+
+class BatchQueues:
+    """See the module. lock: guards all that several threads change; a null context where there is but one thread.
+
+    rng: of the sticky partitioners.
+    """
+
+    def __init__(self, config: ProducerConfig, *, lock: AbstractContextManager[Any], rng: Random) -> None:
+        self.lock = lock
+        self.memory = BufferMemory(config.buffer_memory)
+        self.topics: dict[str, TopicQueues] = {}
+        self.incomplete: set[ProducerBatch] = set()
+        """Batches that have not ended, or whose callbacks have not run: what a flush waits for."""
+        self.news: deque[PartitionQueue] = deque()
+        """Queues in which a batch was opened or has become full, for the sender to look at."""
+        self.closed = False
+        self.closed_with: KafkaError | None = None
+        """Why nothing is accepted any more, where that is more than that it was closed."""
+        self.flushes = 0
+        """How many wait in flush: batches do not linger then."""
+        self._batch_size = config.batch_size
+        self._compression = Compression.of(config.compression_type)
+        self._rng = rng
+
+    @property
+    def hurrying(self) -> bool:
+        """Whether every batch is to leave now, whatever it lingers for (READY-7)."""
+        return self.closed or self.flushes > 0 or self.memory.waiting > 0
+
+    def topic(self, name: str) -> TopicQueues:
+        """The queues of a topic, made on first use. Under the lock."""
+        found = self.topics.get(name)
+        if found is None:
+            sticky = StickyPartitioner(batch_size=self._batch_size, rng=self._rng)
+            found = self.topics[name] = TopicQueues(name, sticky)
+        return found
+
+    # Under the lock
+
+    def claim(self, batch: ProducerBatch) -> ProducerBatch | None:
+        """Who gets the batch is to seal it, outside the lock, and then to `settle_memory`. Under the lock."""
+        if batch.claimed:
+            return None
+        batch.claimed = True
+        return batch
+
+    def seal(self, batch: ProducerBatch) -> None:
+        """Compress a claimed batch, then charge what it really takes, and learn how well it compresses."""
+        plain = batch.size - RECORD_BATCH_OVERHEAD
+        batch.seal()
+        with self.lock:
+            if batch.done and not batch.in_flight:
+                return  # given up meanwhile, and its memory given back
+            if plain and self._compression is not Compression.NONE:
+                topic = self.topic(batch.partition.topic)
+                topic.learn_ratio((batch.size - RECORD_BATCH_OVERHEAD) / plain)
+            self._recharge(batch, batch.memory())
+
+    def _recharge(self, batch: ProducerBatch, size: int) -> None:
+        before, batch.reserved = batch.reserved, size
+        if size > before:
+            self.memory.charge(size - before)
+        else:
+            self.memory.release(before - size)
+
+    # The sender's side; takes the lock itself
+
+    def take(self, queue: PartitionQueue) -> ProducerBatch:
+        """Remove the head, and close it. There must be one."""
+        with self.lock:
+            batch = queue.batches.popleft()
+            batch.close()
+            return batch
+
+    def close_head(self, queue: PartitionQueue) -> ProducerBatch | None:
+        """Close the head, without removing it; the batch where the caller is to seal it."""
+        with self.lock:
+            head = queue.batches[0]
+            head.close()
+            return self.claim(head)
+
+    def older_than(self, queue: PartitionQueue, created_ms: int) -> list[ProducerBatch]:
+        """The queued batches that were opened at this time or before, in order."""
+        with self.lock:
+            return [batch for batch in queue.batches if batch.created_ms <= created_ms]
+
+    def put_back(self, queue: PartitionQueue, batch: ProducerBatch) -> None:
+        """A batch that is to be sent again goes before all that come after it (REQ-1, REQ-2)."""
+        with self.lock:
+            behind: list[ProducerBatch] = []
+            while queue.batches and is_before(queue.batches[0], batch):
+                behind.append(queue.batches.popleft())
+            queue.batches.appendleft(batch)
+            queue.batches.extendleft(reversed(behind))
+
+    def remove(self, queue: PartitionQueue, batch: ProducerBatch) -> None:
+        """Take a batch out that is given up; it is closed by its failure."""
+        with self.lock:
+            queue.batches.remove(batch)
+
+    def release(self, batch: ProducerBatch) -> None:
+        """Give the memory of a batch back that is done and in no request any more. Once."""
+        with self.lock:
+            self._recharge(batch, 0)
+
+    def replace(self, batch: ProducerBatch, queue: PartitionQueue, parts: list[ProducerBatch]) -> None:
+        """The parts of a split batch take its place at the head of the queue, and in memory."""
+        with self.lock:
+            queue.batches.extendleft(reversed(parts))
+            for part in parts:
+                self._recharge(part, part.memory())
+            self._recharge(batch, 0)
+
+    def completed(self, batch: ProducerBatch) -> None:
+        """A batch and all its parts have ended, and their callbacks have run."""
+        with self.lock:
+            self.incomplete.discard(batch)
+
+    def begin_flush(self) -> list[ProducerBatch]:
+        """Batches leave at once from now on; those that there are now."""
+        with self.lock:
+            self.flushes += 1
+            return list(self.incomplete)
+
+    def end_flush(self) -> None:
+        """One flush less."""
+        with self.lock:
+            self.flushes -= 1
+
+    def close(self, error: KafkaError | None = None) -> None:
+        """Accept no more records; what is there leaves at once. Who waits for memory is told.
+
+        error: what `append` raises from now on; the first one stays.
+        """
+        with self.lock:
+            self.closed = True
+            self.closed_with = self.closed_with or error
+            self.memory.close()
+
+
+def is_before(one: ProducerBatch, other: ProducerBatch) -> bool:
+    """Whether a queued batch goes before another of its partition, as they were opened. Parts of one batch by place."""
+    return (one.root.number, one.first, one.number) < (other.root.number, other.first, other.number)

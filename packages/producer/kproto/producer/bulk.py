@@ -1,0 +1,135 @@
+"""One future for many records: where each range of them was written, or both parts of a partial failure.
+
+Layer: producer. Part of the faces.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from kproto.client import TopicPartition
+from kproto.producer.batch import ProducerBatch
+from kproto.producer.errors import BulkDeliveryError, DeliveryError
+from kproto.producer.record import NO_OFFSET, NO_PARTITION, RecordMetadata, WriteStatus
+from kproto.wire import KafkaError
+
+__all__ = ["BulkDelivery", "RecordRange"]
+
+
+@dataclass(frozen=True, slots=True)
+class RecordRange:
+    """Records that went to one partition one after the other.
+
+    base_offset: of the first, -1 where the broker does not say; count: of records; indices: their places among the
+    values that were sent, in order.
+    """
+
+    topic: str
+    partition: int
+    base_offset: int
+    count: int
+    indices: Sequence[int]
+
+    def metadata(self, at: int) -> tuple[int, int]:
+        """Partition and offset of the record at this place of the range."""
+        return self.partition, NO_OFFSET if self.base_offset < 0 else self.base_offset + at
+
+
+class BulkDelivery:
+    """Follows the batches that a `send_many` went into. finish: called once with the ranges, or with the error.
+
+    Appends are made by one thread, under the accumulator's lock; batches end in any.
+    """
+
+    def __init__(self, finish: Callable[[tuple[RecordRange, ...], BulkDeliveryError | None], None]) -> None:
+        self._finish = finish
+        self._taken: dict[ProducerBatch, list[tuple[int, int]]] = {}  # batch -> index there, index of the call
+        self._refused: list[tuple[Sequence[int], DeliveryError]] = []
+        self._pending = 1  # the call itself, until it is through
+
+    @property
+    def accepted(self) -> bool:
+        """Whether any record is on its way."""
+        return bool(self._taken)
+
+    def add(self, batch: ProducerBatch, index: int, place: int) -> None:
+        """A record was appended. Under the accumulator's lock."""
+        taken = self._taken.get(batch)
+        if taken is None:
+            self._taken[batch] = [(index, place)]
+            self._pending += 1
+            batch.callbacks.append((index, partial(self._ended, batch)))
+        else:
+            taken.append((index, place))
+
+    def refuse(self, topic: str, places: Sequence[int], error: KafkaError) -> None:
+        """Records that were not accepted, after others were."""
+        if not isinstance(error, DeliveryError):
+            at = TopicPartition(topic, NO_PARTITION)
+            error = DeliveryError(at, WriteStatus.NO, "was not accepted", None, error)
+        self._refused.append((places, error))
+
+    def through(self) -> None:
+        """The call has appended all that it will. Under the accumulator's lock."""
+        self._pending -= 1
+
+    @property
+    def over(self) -> bool:
+        """Whether all has ended."""
+        return not self._pending
+
+    def settle(self) -> None:
+        """End the future, once all is over."""
+        delivered: list[RecordRange] = []
+        failed = [*self._refused]
+        for batch, taken in self._taken.items():
+            for part, records in self._by_part(batch, taken):
+                errors = {part.error_of(index) for index, _ in records}
+                if errors == {None}:
+                    delivered += _ranges(part, records)
+                    continue
+                for error in errors - {None}:
+                    assert error is not None
+                    failed.append(([place for index, place in records if part.error_of(index) is error], error))
+        if failed:
+            self._finish((), BulkDeliveryError(delivered, failed))
+        else:
+            self._finish(tuple(delivered), None)
+
+    def _by_part(
+        self, batch: ProducerBatch, taken: list[tuple[int, int]]
+    ) -> list[tuple[ProducerBatch, list[tuple[int, int]]]]:
+        found: dict[ProducerBatch, list[tuple[int, int]]] = {}
+        for index, place in taken:
+            part, at = batch.part_of(index)
+            found.setdefault(part, []).append((at, place))
+        return [*found.items()]
+
+    def _ended(self, batch: ProducerBatch, _metadata: RecordMetadata, _error: Any) -> None:
+        """A batch has ended, or the part of it with the first of our records; then the other parts are waited for."""
+        with batch.context.condition:
+            undone = next((part for part in batch.parts if not part.done), None)
+            if undone is not None:
+                undone.callbacks.append((0, partial(self._ended, batch)))
+                return
+            self._pending -= 1
+            over = self.over
+        if over:
+            self.settle()
+
+
+def _ranges(part: ProducerBatch, records: list[tuple[int, int]]) -> list[RecordRange]:
+    """Runs of records that lie side by side in the batch."""
+    topic, partition = part.partition
+    ranges: list[RecordRange] = []
+    first = 0
+    for at in range(1, len(records) + 1):
+        if at == len(records) or records[at][0] != records[at - 1][0] + 1:
+            run = records[first:at]
+            offset = part.metadata_of(run[0][0]).offset
+            ranges.append(RecordRange(topic, partition, offset, len(run), tuple(place for _, place in run)))
+            first = at
+    return ranges

@@ -1,0 +1,300 @@
+"""The face of the producer for threads.
+
+Layer: producer. One thread of its own, with an event loop; whoever sends, flushes or waits helps it along.
+
+    with Producer("localhost:9092", compression_type="zstd") as producer:
+        future = producer.send("orders", b"value", b"key", headers=[("trace", b"1")])
+        print(future.result(timeout=10).offset)
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from kproto.client import ConnectionObserver, KafkaTimeoutError, Partition
+from kproto.client.driver import monotonic_ms
+from kproto.producer.batch import OnDelivery
+from kproto.producer.blocking import BlockingAppends
+from kproto.producer.bulk import BulkDelivery, RecordRange
+from kproto.producer.config import ProducerConfig
+from kproto.producer.delivery import Delivery
+from kproto.producer.engine_thread import EngineThread
+from kproto.producer.errors import BulkDeliveryError
+from kproto.producer.events import BatchObserver
+from kproto.producer.exits import Exits
+from kproto.producer.metrics import MetricName
+from kproto.producer.queues import TopicQueues
+from kproto.producer.record import RecordMetadata
+from kproto.producer.record_path import ProducerRecord, placeholder
+from kproto.wire import KafkaError
+from kproto.wire.records import RecordBatchBuilder
+
+if TYPE_CHECKING:
+    from typing import Self
+
+__all__ = ["Producer"]
+
+
+class Producer:
+    """See the module.
+
+    bootstrap_servers: "host:port" or several, with commas or as a list; settings: those of ProducerConfig, by name;
+    observer: hears of each connection and frame, such as a recorder; batch_observer: of each batch, why it leaves and
+    why it is held. Raises ConfigError. It connects in the background: see `wait_ready`.
+
+    All methods are thread-safe. Use `with`, or call `close`; at the exit of the interpreter what was accepted is
+    delivered, for a short while.
+    """
+
+    def __init__(
+        self,
+        bootstrap_servers: str | Sequence[str] = "localhost:9092",
+        *,
+        observer: ConnectionObserver | None = None,
+        batch_observer: BatchObserver | None = None,
+        **settings: Any,
+    ) -> None:
+        self.config = ProducerConfig.of(bootstrap_servers=bootstrap_servers, **settings)
+        self._thread = EngineThread(self.config, observer, batch_observer)
+        self._engine = self._thread.engine
+        self._appends = BlockingAppends(self._thread)
+        self._exits = Exits(self, self._thread)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Producer to {', '.join(self.config.bootstrap_servers)}>"
+
+    # Sending
+
+    def send(
+        self,
+        topic: str,
+        value: Any = None,
+        key: Any = None,
+        *,
+        partition: int | None = None,
+        timestamp_ms: int | None = None,
+        headers: Iterable[tuple[str, bytes | None]] | None = None,
+        on_delivery: OnDelivery | None = None,
+    ) -> Delivery:
+        """Accept a record; its future ends with a RecordMetadata, or a DeliveryError that tells whether it is written.
+
+        Waits up to max_block_ms, for the topic's metadata and for room in buffer_memory together. key, value: bytes,
+        or what the serializers take; None is a value. partition: None where the partitioner chooses. timestamp_ms:
+        since the epoch, now if None. headers: pairs of str and bytes or None. on_delivery(metadata, error): called when
+        it has ended, in any thread; quick, please.
+
+        Raises, and then nothing was accepted: BufferFullError, KafkaTimeoutError (no metadata), DeliveryError (no such
+        topic, not authorized, too large), SerializationError, PartitionerError, EncodeError, ProducerClosedError,
+        ProducerFatalError, ForkedProducerError, TypeError, ValueError.
+        """
+        engine = self._engine
+        if self.config.interceptors:
+            return self._send_intercepted(
+                ProducerRecord(topic, value, key, partition, timestamp_ms, engine.path.headers(headers)), on_delivery
+            )
+        try:
+            return self._send(topic, value, key, partition, timestamp_ms, headers, on_delivery)
+        except KafkaError:
+            self._refused(topic)
+            raise
+
+    def _send_intercepted(self, record: ProducerRecord, on_delivery: OnDelivery | None) -> Delivery:
+        path = self._engine.path
+
+        def ended(metadata: RecordMetadata, error: KafkaError | None) -> None:
+            path.acknowledge(metadata, error)
+            if on_delivery is not None:
+                on_delivery(metadata, error)
+
+        record = path.intercept(record)
+        try:
+            return self._send(
+                record.topic,
+                record.value,
+                record.key,
+                record.partition,
+                record.timestamp_ms,
+                record.headers,
+                ended,
+            )
+        except KafkaError as error:
+            self._refused(record.topic)
+            path.acknowledge(placeholder(record.topic, record.partition), error)
+            raise
+
+    def _refused(self, topic: str) -> None:
+        with self._engine.accumulator.lock:
+            self._engine.metrics.record_refused(topic, monotonic_ms())
+
+    def _send(
+        self,
+        topic: str,
+        value: Any,
+        key: Any,
+        partition: int | None,
+        timestamp_ms: int | None,
+        headers: Iterable[tuple[str, bytes | None]] | None,
+        on_delivery: OnDelivery | None,
+    ) -> Delivery:
+        engine = self._engine
+        queues, left_ms = self._topic(topic, partition, timestamp_ms)
+        key, value = engine.path.serialize(topic, key, value)
+        chosen = engine.choose(topic, key, queues.choices) if partition is None else partition
+        pairs = engine.path.headers(headers)
+        engine.path.check_size(topic, chosen, key, value, pairs)
+        now = time.time_ns() // 1_000_000 if timestamp_ms is None else timestamp_ms
+        appended = self._appends.append(queues, chosen, (now, key, value, pairs), on_delivery, left_ms)
+        delivery: Delivery = Delivery()
+        delivery._batch, delivery._index = appended.batch, appended.index
+        self._appends.push(appended)
+        return delivery
+
+    def _topic(self, topic: str, partition: int | None, timestamp_ms: int | None) -> tuple[TopicQueues, int]:
+        self._exits.check()
+        return self._appends.topic(topic, partition, timestamp_ms)
+
+    def send_many(
+        self,
+        topic: str,
+        values: Sequence[Any],
+        keys: Sequence[Any] | None = None,
+        *,
+        partition: int | None = None,
+        timestamp_ms: int | None = None,
+        headers: Iterable[tuple[str, bytes | None]] | None = None,
+    ) -> Future[tuple[RecordRange, ...]]:
+        """Accept many records; one future for all of them, with the ranges that they were written to.
+
+        keys: as many as values, or None. The rest is as in `send`, for all records alike. The future's error, a
+        BulkDeliveryError, holds what was delivered, and what was not or was not even accepted. Raises as `send`, and
+        then no record was accepted; ValueError where keys and values are not equally many.
+        """
+        if keys is not None and len(keys) != len(values):
+            raise ValueError(f"keys and values: as many of the one as of the other, not {len(keys)} and {len(values)}")
+        future: Future[tuple[RecordRange, ...]] = Future()
+
+        def finish(ranges: tuple[RecordRange, ...], error: BulkDeliveryError | None) -> None:
+            if error is None:
+                future.set_result(ranges)
+            else:
+                future.set_exception(error)
+
+        bulk = BulkDelivery(finish)
+        pairs = self._engine.path.headers(headers)
+        for place, value in enumerate(values):
+            try:
+                key = None if keys is None else keys[place]
+                delivery = self._send(topic, value, key, partition, timestamp_ms, pairs, None)
+            except KafkaError as error:
+                if not bulk.accepted:
+                    raise
+                bulk.refuse(topic, range(place, len(values)), error)
+                break
+            bulk.add(delivery._batch, delivery._index, place)
+        bulk.through()
+        return future
+
+    def send_batch(
+        self,
+        topic: str,
+        partition: int,
+        batch: RecordBatchBuilder,
+        *,
+        on_delivery: OnDelivery | None = None,
+    ) -> Delivery:
+        """Accept a batch that was built by hand; it goes out as it is, and takes no more records from now on.
+
+        The future is that of its first record: the others have the offsets behind it. Raises as `send`; ValueError for
+        an empty batch.
+        """
+        queues, left_ms = self._topic(topic, partition, None)
+        if not batch.count:
+            raise ValueError("batch: at least one record")
+        appended = self._appends.append_batch(queues, partition, batch, on_delivery, left_ms)
+        delivery: Delivery = Delivery()
+        delivery._batch, delivery._index = appended.batch, 0
+        self._appends.push(appended)
+        return delivery
+
+    # Waiting
+
+    def flush(self, timeout: float | None = None) -> None:
+        """Wait until all that was accepted before has ended, callbacks included; nothing lingers meanwhile.
+
+        timeout: seconds. What failed is not raised here: see the futures. Raises KafkaTimeoutError with the count that
+        is left, ForkedProducerError; RuntimeError in a callback, where it would wait for itself.
+        """
+        self._exits.check()
+        if self._thread.completions.inside:
+            raise RuntimeError("flush in a callback would wait for itself: call it outside")
+        accumulator = self._engine.accumulator
+        began_ns = time.monotonic_ns()
+        batches = accumulator.begin_flush()
+        try:
+            self._thread.run_pass()
+            incomplete = accumulator.incomplete
+
+            def over() -> bool:
+                while batches and batches[-1] not in incomplete:
+                    batches.pop()
+                return not batches
+
+            with self._thread.condition:
+                if not self._thread.condition.wait_for(over, timeout):
+                    left = sum(batch.count for batch in batches if batch in incomplete)
+                    raise KafkaTimeoutError(f"flush: {left} records are not delivered yet", (timeout or 0) * 1000)
+        finally:
+            accumulator.end_flush()
+            with accumulator.lock:
+                self._engine.metrics.flush_time(time.monotonic_ns() - began_ns)
+
+    def wait_ready(self, timeout: float | None = None) -> None:
+        """Wait until the cluster is known, and the producer id where one is needed. timeout: seconds, max_block_ms if
+        None. Raises KafkaTimeoutError with its cause, AuthenticationError, ProducerFatalError, ProducerClosedError."""
+        self._exits.check()
+        engine, thread = self._engine, self._thread
+        timeout_s = self.config.max_block_ms / 1000 if timeout is None else timeout
+        has_come = thread.expect_news(lambda: engine.ready)
+        thread.run_pass()
+        with thread.condition:
+            in_time = thread.condition.wait_for(has_come, timeout_s)
+            fatal = thread.fatal
+        engine.check_open()
+        if engine.ready:
+            return
+        if fatal is not None:
+            raise fatal
+        if not in_time:
+            cause = engine.network.connection_error() or engine.sender.producer_id.last_error
+            raise KafkaTimeoutError("the cluster and a producer id", timeout_s * 1000, cause)
+
+    def partitions_for(self, topic: str) -> tuple[Partition, ...]:
+        """The partitions of a topic in order, those without a leader, too. Waits and raises as `send`."""
+        self._topic(topic, None, None)
+        return self._engine.network.cluster.partitions_for(topic)
+
+    def metrics(self) -> dict[MetricName, float]:
+        """The metrics now, under Java's names where it has them."""
+        return self._engine.snapshot()
+
+    def close(self, timeout: float | None = None) -> int:
+        """Accept nothing more, deliver what was accepted, and end. How many records were given up.
+
+        timeout: seconds for all of it; None for as long as it takes, which delivery_timeout_ms bounds. In a callback it
+        does not wait. Never raises but ValueError for a negative timeout; may be called again.
+        """
+        if timeout is not None and timeout < 0:
+            raise ValueError(f"timeout: seconds from 0, or None, not {timeout}")
+        return self._exits.close(timeout)
