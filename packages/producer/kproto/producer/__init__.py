@@ -5,6 +5,8 @@ cores that do no I/O (`RecordAccumulator`, `Sender`, `PartitionSequences`), for 
 """
 
 from kproto.producer.accumulator import RecordAccumulator
+from kproto.producer.async_delivery import AsyncDelivery
+from kproto.producer.async_producer import AsyncProducer
 from kproto.producer.batch import ProducerBatch
 from kproto.producer.bulk import RecordRange
 from kproto.producer.config import ProducerConfig
@@ -36,6 +38,8 @@ from kproto.producer.record_path import ProducerRecord
 from kproto.producer.sender import Sender
 
 __all__ = [
+    "AsyncDelivery",
+    "AsyncProducer",
     "BufferFullError",
     "BulkDeliveryError",
     "ClusterAuthorizationFailedError",

@@ -70,8 +70,12 @@ class BatchQueues:
 
     def seal(self, batch: ProducerBatch) -> None:
         """Compress a claimed batch, then charge what it really takes, and learn how well it compresses."""
-        plain = batch.size - RECORD_BATCH_OVERHEAD
         batch.seal()
+        self.charge_sealed(batch)
+
+    def charge_sealed(self, batch: ProducerBatch) -> None:
+        """A batch was sealed: charge what it really takes, and learn how well it compresses."""
+        plain = batch.plain_size - RECORD_BATCH_OVERHEAD
         with self.lock:
             if batch.done and not batch.in_flight:
                 return  # given up meanwhile, and its memory given back

@@ -6,6 +6,7 @@ Layer: producer. Part of the faces.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -41,7 +42,7 @@ class RecordRange:
 class BulkDelivery:
     """Follows the batches that a `send_many` went into. finish: called once with the ranges, or with the error.
 
-    Appends are made by one thread, under the accumulator's lock; batches end in any.
+    Appends are made by one thread; batches end in any.
     """
 
     def __init__(self, finish: Callable[[tuple[RecordRange, ...], BulkDeliveryError | None], None]) -> None:
@@ -56,14 +57,14 @@ class BulkDelivery:
         return bool(self._taken)
 
     def add(self, batch: ProducerBatch, index: int, place: int) -> None:
-        """A record was appended. Under the accumulator's lock."""
+        """A record was appended; its batch may have ended already."""
         taken = self._taken.get(batch)
-        if taken is None:
-            self._taken[batch] = [(index, place)]
-            self._pending += 1
-            batch.callbacks.append((index, partial(self._ended, batch)))
-        else:
+        if taken is not None:
             taken.append((index, place))
+            return
+        self._taken[batch] = [(index, place)]
+        with batch.context.condition:
+            self._pending += self._follow(batch)
 
     def refuse(self, topic: str, places: Sequence[int], error: KafkaError) -> None:
         """Records that were not accepted, after others were."""
@@ -73,15 +74,14 @@ class BulkDelivery:
         self._refused.append((places, error))
 
     def through(self) -> None:
-        """The call has appended all that it will. Under the accumulator's lock."""
-        self._pending -= 1
+        """The call has appended all that it will."""
+        with next(iter(self._taken)).context.condition if self._taken else nullcontext():
+            self._pending -= 1
+            over = not self._pending
+        if over:
+            self._settle()
 
-    @property
-    def over(self) -> bool:
-        """Whether all has ended."""
-        return not self._pending
-
-    def settle(self) -> None:
+    def _settle(self) -> None:
         """End the future, once all is over."""
         delivered: list[RecordRange] = []
         failed = [*self._refused]
@@ -111,14 +111,20 @@ class BulkDelivery:
     def _ended(self, batch: ProducerBatch, _metadata: RecordMetadata, _error: Any) -> None:
         """A batch has ended, or the part of it with the first of our records; then the other parts are waited for."""
         with batch.context.condition:
-            undone = next((part for part in batch.parts if not part.done), None)
-            if undone is not None:
-                undone.callbacks.append((0, partial(self._ended, batch)))
+            if self._follow(batch):
                 return
             self._pending -= 1
-            over = self.over
+            over = not self._pending
         if over:
-            self.settle()
+            self._settle()
+
+    def _follow(self, batch: ProducerBatch) -> bool:
+        """Hear of the end of the batch, or of its first part that has not ended; False where all have."""
+        undone = next((part for part in batch.parts or [batch] if not part.done), None)
+        if undone is None:
+            return False
+        undone.callbacks.append((0, partial(self._ended, batch)))
+        return True
 
 
 def _ranges(part: ProducerBatch, records: list[tuple[int, int]]) -> list[RecordRange]:

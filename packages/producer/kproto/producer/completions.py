@@ -37,8 +37,7 @@ class Completions:
         self._queue: deque[ProducerBatch] = deque()
         self._turn = threading.RLock()
 
-    @property
-    def inside(self) -> bool:
+    def is_inside(self) -> bool:
         """Whether this thread is in a callback: it must not wait for what only comes after that."""
         # RLock's own name for it; Condition of the standard library uses it, too.
         return self._turn._is_owned()  # type: ignore[attr-defined, no-any-return]
@@ -49,7 +48,7 @@ class Completions:
 
     def run(self) -> None:
         """Run what is due, unless somebody does: then he goes on with it."""
-        if self.inside:
+        if self.is_inside():
             return
         while self._queue:
             try:
@@ -57,7 +56,7 @@ class Completions:
                     return
                 self._drain()
             finally:
-                if self.inside:  # an interruption behind `acquire` must not leave it held
+                if self.is_inside():  # an interruption behind `acquire` must not leave it held
                     self._turn.release()
 
     def _drain(self) -> None:

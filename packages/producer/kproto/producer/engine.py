@@ -8,7 +8,8 @@ from __future__ import annotations
 import logging
 import random
 import secrets
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from typing import Any, Final
 
@@ -25,7 +26,7 @@ from kproto.producer.load import LoadReport
 from kproto.producer.metrics import MetricName, ProducerMetrics
 from kproto.producer.partitioner import partition_choices, resolve_partitioner
 from kproto.producer.producer_id import NO_IDENTITY
-from kproto.producer.queues import TopicQueues
+from kproto.producer.queues import Fields, TopicQueues
 from kproto.producer.record_path import RecordPath
 from kproto.producer.sender import Sender
 from kproto.wire import ErrorCode, KafkaError
@@ -146,6 +147,24 @@ class Engine:
                 found.choices = partition_choices(self._cluster, name, self._rack)
         count = len(found.choices.partitions)
         return found if count and (partition is None or partition < count) else None
+
+    def prepare(
+        self,
+        queues: TopicQueues,
+        value: Any,
+        key: Any,
+        partition: int | None,
+        timestamp_ms: int | None,
+        headers: Iterable[tuple[str, bytes | None]] | None,
+    ) -> tuple[int, Fields]:
+        """Serialize, choose the partition, check the sizes: what to append, and where (SEND-3)."""
+        topic = queues.name
+        key, value = self.path.serialize(topic, key, value)
+        chosen = self.choose(topic, key, queues.choices) if partition is None else partition
+        pairs = self.path.headers(headers)
+        self.path.check_size(topic, chosen, key, value, pairs)
+        now = time.time_ns() // 1_000_000 if timestamp_ms is None else timestamp_ms
+        return chosen, (now, key, value, pairs)
 
     def ask_for_topic(self, name: str, now_ms: int) -> int:
         """Ask for its metadata, inside the guard; gives the version of the metadata that has to be passed."""

@@ -148,14 +148,9 @@ class Producer:
         headers: Iterable[tuple[str, bytes | None]] | None,
         on_delivery: OnDelivery | None,
     ) -> Delivery:
-        engine = self._engine
         queues, left_ms = self._topic(topic, partition, timestamp_ms)
-        key, value = engine.path.serialize(topic, key, value)
-        chosen = engine.choose(topic, key, queues.choices) if partition is None else partition
-        pairs = engine.path.headers(headers)
-        engine.path.check_size(topic, chosen, key, value, pairs)
-        now = time.time_ns() // 1_000_000 if timestamp_ms is None else timestamp_ms
-        appended = self._appends.append(queues, chosen, (now, key, value, pairs), on_delivery, left_ms)
+        chosen, fields = self._engine.prepare(queues, value, key, partition, timestamp_ms, headers)
+        appended = self._appends.append(queues, chosen, fields, on_delivery, left_ms)
         delivery: Delivery = Delivery()
         delivery._batch, delivery._index = appended.batch, appended.index
         self._appends.push(appended)
@@ -237,7 +232,7 @@ class Producer:
         is left, ForkedProducerError; RuntimeError in a callback, where it would wait for itself.
         """
         self._exits.check()
-        if self._thread.completions.inside:
+        if self._thread.completions.is_inside():
             raise RuntimeError("flush in a callback would wait for itself: call it outside")
         accumulator = self._engine.accumulator
         began_ns = time.monotonic_ns()

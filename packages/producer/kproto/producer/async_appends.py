@@ -1,0 +1,144 @@
+"""Brings a record into the accumulator, on an event loop: waits for metadata and for room, within one limit of time.
+
+Layer: producer. Part of the face for asyncio; what `blocking` is for threads.
+Source: org.apache.kafka.clients.producer.KafkaProducer.waitOnMetadata, BufferPool.allocate (META-WAIT-1 to
+META-WAIT-6).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from kproto.client.driver import monotonic_ms
+from kproto.producer.async_delivery import AsyncDelivery
+from kproto.producer.batch import OnDelivery
+from kproto.producer.errors import BufferFullError
+from kproto.producer.queues import Appended, Fields, TopicQueues
+from kproto.producer.record import RecordMetadata
+from kproto.producer.record_path import ProducerRecord, placeholder
+from kproto.wire import KafkaError
+from kproto.wire.records import RecordBatchBuilder
+
+if TYPE_CHECKING:
+    from kproto.producer.async_engine import AsyncEngine
+
+__all__ = ["AsyncAppends"]
+
+
+class AsyncAppends:
+    """See the module. Only in the loop's thread."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._core = engine.engine
+        self._accumulator = engine.accumulator
+        self._intercepts = bool(self._core.config.interceptors)
+        self._max_block_ms = self._core.config.max_block_ms
+
+    def record(
+        self,
+        topic: str,
+        value: Any,
+        key: Any,
+        partition: int | None,
+        timestamp_ms: int | None,
+        headers: Iterable[tuple[str, bytes | None]] | None,
+    ) -> ProducerRecord:
+        """What is sent, after the interceptors."""
+        path = self._core.path
+        record = ProducerRecord(topic, value, key, partition, timestamp_ms, path.headers(headers))
+        return path.intercept(record) if self._intercepts else record
+
+    async def enqueue(self, record: ProducerRecord, on_delivery: OnDelivery | None) -> AsyncDelivery:
+        """Accept it. Raises what `enqueue` of the face raises."""
+        try:
+            queues, left_ms = await self.topic(record)
+            partition, fields = self._prepared(queues, record)
+            ended = self._on_delivery(on_delivery)
+            appended = await self._engine.with_room(
+                lambda wake, memory: self._accumulator.append(
+                    queues, partition, fields, ended, now_ms=monotonic_ms(), wake=wake, memory=memory
+                ),
+                left_ms,
+            )
+        except KafkaError as error:
+            self._refused(record, error)
+            raise
+        return self._taken(appended)
+
+    def try_enqueue(self, record: ProducerRecord, on_delivery: OnDelivery | None) -> AsyncDelivery:
+        """Accept it at once, or raise."""
+        try:
+            queues = self._known(record)
+            if queues is None:
+                raise self._core.topic_timeout(record.topic, record.partition, 0)
+            partition, fields = self._prepared(queues, record)
+            ended = self._on_delivery(on_delivery)
+            appended = self._accumulator.append(queues, partition, fields, ended, now_ms=monotonic_ms())
+            if appended is None:
+                memory = self._accumulator.memory
+                raise BufferFullError(self._core.config.batch_size, memory.capacity, 0, memory.waiting)
+        except KafkaError as error:
+            self._refused(record, error)
+            raise
+        assert isinstance(appended, Appended)
+        return self._taken(appended)
+
+    async def enqueue_batch(
+        self, topic: str, partition: int, batch: RecordBatchBuilder, on_delivery: OnDelivery | None
+    ) -> AsyncDelivery:
+        """A batch that was built by hand; the delivery is that of its first record."""
+        queues, left_ms = await self.topic(ProducerRecord(topic, partition=partition))
+        appended = await self._engine.with_room(
+            lambda wake, memory: self._accumulator.append_batch(
+                queues, partition, batch, on_delivery, now_ms=monotonic_ms(), wake=wake, memory=memory
+            ),
+            left_ms,
+        )
+        return self._taken(appended)
+
+    async def topic(self, record: ProducerRecord) -> tuple[TopicQueues, int]:
+        """The topic's queues, and what is left of max_block_ms."""
+        limit_ms = self._max_block_ms
+        queues = self._known(record)
+        if queues is not None:
+            return queues, limit_ms
+        began_ns = time.monotonic_ns()
+        try:
+            queues = await self._engine.topic(record.topic, record.partition, limit_ms)
+        finally:
+            waited_ns = time.monotonic_ns() - began_ns
+            self._core.metrics.metadata_wait(waited_ns)
+        return queues, max(0, limit_ms - waited_ns // 1_000_000)
+
+    def _known(self, record: ProducerRecord) -> TopicQueues | None:
+        self._core.path.check(record.topic, record.partition, record.timestamp_ms)
+        self._core.check_open()
+        return self._core.known_topic(record.topic, record.partition)
+
+    def _prepared(self, queues: TopicQueues, record: ProducerRecord) -> tuple[int, Fields]:
+        return self._core.prepare(
+            queues, record.value, record.key, record.partition, record.timestamp_ms, record.headers
+        )
+
+    def _taken(self, appended: Appended) -> AsyncDelivery:
+        self._engine.push(appended)
+        return AsyncDelivery(appended.batch, appended.index)
+
+    def _on_delivery(self, on_delivery: OnDelivery | None) -> OnDelivery | None:
+        if not self._intercepts:
+            return on_delivery
+        path = self._core.path
+
+        def ended(metadata: RecordMetadata, error: KafkaError | None) -> None:
+            path.acknowledge(metadata, error)
+            if on_delivery is not None:
+                on_delivery(metadata, error)
+
+        return ended
+
+    def _refused(self, record: ProducerRecord, error: KafkaError) -> None:
+        self._core.metrics.record_refused(record.topic, monotonic_ms())
+        self._core.path.acknowledge(placeholder(record.topic, record.partition), error)

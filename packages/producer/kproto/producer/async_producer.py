@@ -1,0 +1,269 @@
+"""The face of the producer for asyncio.
+
+Layer: producer. It runs in the loop of whoever starts it.
+
+    async with AsyncProducer("localhost:9092") as producer:
+        metadata = await producer.send("orders", b"value", b"key")   # delivered
+        delivery = await producer.enqueue("orders", b"value")        # accepted; awaited, it is delivered
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import warnings
+import weakref
+from collections.abc import Iterable, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from kproto.client import ConnectionObserver, KafkaTimeoutError, Partition
+from kproto.producer.async_delivery import AsyncDelivery
+from kproto.producer.async_engine import AsyncEngine
+from kproto.producer.batch import OnDelivery
+from kproto.producer.bulk import BulkDelivery, RecordRange
+from kproto.producer.config import ProducerConfig
+from kproto.producer.errors import BulkDeliveryError, ProducerClosedError
+from kproto.producer.events import BatchObserver
+from kproto.producer.forks import ForkMark
+from kproto.producer.metrics import MetricName
+from kproto.producer.record import RecordMetadata
+from kproto.producer.record_path import ProducerRecord
+from kproto.wire import KafkaError
+from kproto.wire.records import RecordBatchBuilder
+
+if TYPE_CHECKING:
+    from typing import Self
+
+__all__ = ["AsyncProducer"]
+
+
+class AsyncProducer:
+    """See the module. Arguments as those of Producer; raises ConfigError. Opens nothing before `start`, which
+    `async with` calls. All methods are for the thread of the loop that started it."""
+
+    def __init__(
+        self,
+        bootstrap_servers: str | Sequence[str] = "localhost:9092",
+        *,
+        observer: ConnectionObserver | None = None,
+        batch_observer: BatchObserver | None = None,
+        **settings: Any,
+    ) -> None:
+        self.config = ProducerConfig.of(bootstrap_servers=bootstrap_servers, **settings)
+        self._observers = (observer, batch_observer)
+        self._running: AsyncEngine | None = None
+        self._closed = False
+        self._fork = ForkMark(self._observers)
+        self._forgotten: weakref.finalize[Any, Any] | None = None
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        return f"<AsyncProducer to {', '.join(self.config.bootstrap_servers)}>"
+
+    async def start(self) -> None:
+        """Begin to connect, in the background: see `wait_ready`. Raises ConfigError, ProducerClosedError."""
+        if self._closed:
+            raise ProducerClosedError
+        if self._running is None:
+            engine = self._running = AsyncEngine(self.config, asyncio.get_running_loop(), *self._observers)
+            self._fork.kept = engine
+            self._forgotten = weakref.finalize(self, _forget, engine, repr(self))
+            self._forgotten.atexit = False
+            engine.driver.run_pass()
+
+    def _started(self) -> AsyncEngine:
+        self._fork.check()
+        if self._closed:
+            raise ProducerClosedError
+        if self._running is None:
+            raise ProducerClosedError("the producer is not started: use async with, or await start()")
+        return self._running
+
+    # Sending
+
+    async def send(
+        self,
+        topic: str,
+        value: Any = None,
+        key: Any = None,
+        *,
+        partition: int | None = None,
+        timestamp_ms: int | None = None,
+        headers: Iterable[tuple[str, bytes | None]] | None = None,
+    ) -> RecordMetadata:
+        """Deliver a record: where it is. Arguments and errors as those of `enqueue`; also raises DeliveryError.
+
+        A cancelled `send` takes nothing back: an accepted record is on its way.
+        """
+        return await (
+            await self.enqueue(topic, value, key, partition=partition, timestamp_ms=timestamp_ms, headers=headers)
+        )
+
+    async def enqueue(
+        self,
+        topic: str,
+        value: Any = None,
+        key: Any = None,
+        *,
+        partition: int | None = None,
+        timestamp_ms: int | None = None,
+        headers: Iterable[tuple[str, bytes | None]] | None = None,
+        on_delivery: OnDelivery | None = None,
+    ) -> AsyncDelivery:
+        """Accept a record, waiting up to max_block_ms for metadata and for room; awaited again, it is delivered.
+
+        Arguments and errors are those of Producer.send. on_delivery is called in the loop's thread.
+        """
+        appends = self._started().appends
+        record = appends.record(topic, value, key, partition, timestamp_ms, headers)
+        return await appends.enqueue(record, on_delivery)
+
+    def try_enqueue(
+        self,
+        topic: str,
+        value: Any = None,
+        key: Any = None,
+        *,
+        partition: int | None = None,
+        timestamp_ms: int | None = None,
+        headers: Iterable[tuple[str, bytes | None]] | None = None,
+        on_delivery: OnDelivery | None = None,
+    ) -> AsyncDelivery:
+        """Accept a record at once, or raise: BufferFullError without room, KafkaTimeoutError without metadata of the
+        topic, which `partitions_for` waits for. Else as `enqueue`."""
+        appends = self._started().appends
+        record = appends.record(topic, value, key, partition, timestamp_ms, headers)
+        return appends.try_enqueue(record, on_delivery)
+
+    async def send_many(
+        self,
+        topic: str,
+        values: Sequence[Any],
+        keys: Sequence[Any] | None = None,
+        *,
+        partition: int | None = None,
+        timestamp_ms: int | None = None,
+        headers: Iterable[tuple[str, bytes | None]] | None = None,
+    ) -> asyncio.Future[tuple[RecordRange, ...]]:
+        """Accept many records; one future for all of them. See Producer.send_many."""
+        if keys is not None and len(keys) != len(values):
+            raise ValueError(f"keys and values: as many of the one as of the other, not {len(keys)} and {len(values)}")
+        future: asyncio.Future[tuple[RecordRange, ...]] = asyncio.get_running_loop().create_future()
+
+        def finish(ranges: tuple[RecordRange, ...], error: BulkDeliveryError | None) -> None:
+            if future.done():
+                return
+            if error is None:
+                future.set_result(ranges)
+            else:
+                future.set_exception(error)
+
+        bulk = BulkDelivery(finish)
+        for place, value in enumerate(values):
+            try:
+                key = None if keys is None else keys[place]
+                delivery = await self.enqueue(
+                    topic, value, key, partition=partition, timestamp_ms=timestamp_ms, headers=headers
+                )
+            except KafkaError as error:
+                if not bulk.accepted:
+                    raise
+                bulk.refuse(topic, range(place, len(values)), error)
+                break
+            bulk.add(delivery._batch, delivery._index, place)
+        bulk.through()
+        return future
+
+    async def send_batch(
+        self, topic: str, partition: int, batch: RecordBatchBuilder, *, on_delivery: OnDelivery | None = None
+    ) -> AsyncDelivery:
+        """Accept a batch that was built by hand. See Producer.send_batch."""
+        if not batch.count:
+            raise ValueError("batch: at least one record")
+        return await self._started().appends.enqueue_batch(topic, partition, batch, on_delivery)
+
+    # Waiting
+
+    async def flush(self, timeout: float | None = None) -> None:
+        """Wait until all that was accepted before has ended, callbacks included; nothing lingers meanwhile.
+
+        timeout: seconds. Raises KafkaTimeoutError with the count that is left.
+        """
+        engine = self._started()
+        incomplete, began_ns = engine.accumulator.incomplete, time.monotonic_ns()
+        batches = engine.accumulator.begin_flush()
+
+        def over() -> bool:
+            while batches and batches[-1] not in incomplete:
+                batches.pop()
+            return not batches
+
+        try:
+            engine.driver.run_pass()
+            if not await engine.wait(over, timeout):
+                left = sum(batch.count for batch in batches if batch in incomplete)
+                raise KafkaTimeoutError(f"flush: {left} records are not delivered yet", (timeout or 0) * 1000)
+        finally:
+            engine.accumulator.end_flush()
+            engine.engine.metrics.flush_time(time.monotonic_ns() - began_ns)
+
+    async def wait_ready(self, timeout: float | None = None) -> None:
+        """Wait until the cluster is known, and the producer id where one is needed. See Producer.wait_ready."""
+        engine = self._started()
+        parts = engine.engine
+        timeout_s = self.config.max_block_ms / 1000 if timeout is None else timeout
+        ready = await engine.wait(lambda: parts.ready or parts.accumulator.closed, timeout_s)
+        parts.check_open()
+        if not ready:
+            cause = parts.network.connection_error() or parts.sender.producer_id.last_error
+            raise KafkaTimeoutError("the cluster and a producer id", timeout_s * 1000, cause)
+
+    async def partitions_for(self, topic: str) -> tuple[Partition, ...]:
+        """The partitions of a topic in order, those without a leader, too. Waits and raises as `enqueue`."""
+        await self._started().appends.topic(ProducerRecord(topic))
+        return self._started().engine.network.cluster.partitions_for(topic)
+
+    def metrics(self) -> dict[MetricName, float]:
+        """The metrics now, under Java's names where it has them."""
+        return self._started().engine.snapshot()
+
+    async def close(self, timeout: float | None = None) -> int:
+        """Accept nothing more, deliver what was accepted, and end. How many records were given up.
+
+        timeout: seconds; None for as long as it takes, which delivery_timeout_ms bounds. Never raises but ValueError
+        for a negative timeout, and CancelledError; may be called again.
+        """
+        if timeout is not None and timeout < 0:
+            raise ValueError(f"timeout: seconds from 0, or None, not {timeout}")
+        engine, self._closed = self._running, True
+        if engine is None or self._fork.forked:
+            return 0
+        if self._forgotten is not None:
+            self._forgotten.detach()
+        engine.close()
+        abandoned = 0
+        try:
+            inside = engine.completions.is_inside()
+            if not await engine.wait_until_empty(0 if inside else timeout):
+                abandoned = engine.abort()
+        finally:
+            engine.end()
+        return abandoned
+
+
+def _forget(engine: AsyncEngine, name: str) -> None:
+    """The owner is collected, and nobody has closed it: this may be any thread."""
+    warnings.warn(f"unclosed {name}: use async with, or await close()", ResourceWarning, stacklevel=2)
+    if engine.loop.is_closed():
+        engine.end()
+    else:
+        engine.loop.call_soon_threadsafe(engine.abandon)
