@@ -11,6 +11,7 @@ import heapq
 from itertools import count
 
 from kproto.client import Cluster, TopicPartition
+from kproto.client.metadata import NEVER_MS
 from kproto.producer.accumulator import RecordAccumulator
 from kproto.producer.batch import ProducerBatch
 from kproto.producer.batch_state import BatchState
@@ -167,7 +168,7 @@ class Lanes:
 
     def unfinished(self, state: PartitionState) -> list[ProducerBatch]:
         """All its batches that have not ended, in order."""
-        return [*dict.fromkeys((*state.sent(), *self._accumulator.older_than(state.queue, self.now_ms)))]
+        return [*dict.fromkeys((*state.sent(), *self._accumulator.older_than(state.queue, NEVER_MS)))]
 
     def expired(self, state: PartitionState, now_ms: int) -> list[ProducerBatch]:
         """Its batches whose time is over, in order (EXP-1, EXP-2)."""

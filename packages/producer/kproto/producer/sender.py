@@ -125,6 +125,8 @@ class Sender:
     def _pass(self, now_ms: int) -> list[Effect]:
         self._ask_for_producer_id(now_ms)  # before the network's pass, which sends what waits in its line
         effects = self.network.poll(now_ms)
+        metadata = self.network.metadata
+        update_in_ms = metadata.time_to_next_update_ms(now_ms)
         for completion in self.network.take_completions():
             self._settle(completion, now_ms)
         for state in self.lanes.update(self.network.cluster, now_ms):
@@ -132,6 +134,9 @@ class Sender:
         if self.error is not None:
             self._fail_for_good(now_ms)
         self._dispatch.run(now_ms)
+        sooner_in_ms = metadata.time_to_next_update_ms(now_ms)
+        if sooner_in_ms < update_in_ms:  # the network has looked already, and does not know yet
+            self.network.connections.wakes_ms.append(now_ms + sooner_in_ms)
         effects += self.network.connections.take_effects()
         return effects
 
