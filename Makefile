@@ -7,17 +7,18 @@ READY  := $(VENV)/ready
 EXAMPLES  ?= 1000
 MUTATIONS ?= 100000
 CYCLES    ?= 1000
+SEEDS     ?= 300
 JOBS      ?= 2
 
-.PHONY: test demo check coverage properties fuzz soak bench brokers docs clean
+.PHONY: test demo check java coverage properties fuzz soak bench brokers docs clean
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	touch $@
 
-test: $(READY)  ## every test that needs no broker; creates .venv on first use
-	$(BIN)/python -m pytest -n $(JOBS) -m "not broker"
+test: $(READY)  ## every test that needs neither a broker nor Java; creates .venv on first use
+	$(BIN)/python -m pytest -n $(JOBS) -m "not broker and not java"
 
 demo: $(READY)  ## a recorded session, byte range by byte range
 	$(BIN)/python -m kproto.tools demo
@@ -27,6 +28,9 @@ check: $(READY)  ## lint, types, import layers
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy packages tools
 	$(BIN)/python -m pytest -q tests/architecture
+
+java: $(READY)  ## against Kafka's own classes; needs Java and Maven
+	KPROTO_REQUIRE_KAFKA=1 $(BIN)/python -m pytest -n $(JOBS) -m "java and not broker"
 
 coverage: $(READY)  ## 100 % of the branches of kproto.wire and kproto.client
 	HYPOTHESIS_PROFILE=coverage $(BIN)/python -m pytest -q -n $(JOBS) -m "not broker and not java" \
@@ -41,8 +45,9 @@ fuzz: $(READY)  ## MUTATIONS damaged inputs for each message, and for record bat
 bench: $(READY)  ## ratios against other implementations, in one run
 	$(BIN)/python -m benchmarks
 
-soak: $(READY)  ## CYCLES clients that connect and close, counting what each leaves behind
+soak: $(READY)  ## CYCLES clients that connect and close, counting what each leaves behind; SEEDS runs of chaos
 	KPROTO_CYCLES=$(CYCLES) $(BIN)/python -m pytest -q -k "connecting_and_closing_leaves_nothing_behind" tests/client/test_client.py
+	KPROTO_SEEDS=$(SEEDS) $(BIN)/python -m pytest -q -n $(JOBS) tests/client/test_scenarios_liveness.py
 
 brokers: $(READY)  ## against a real Apache Kafka; needs Java and Maven
 	KPROTO_REQUIRE_KAFKA=1 $(BIN)/python -m pytest -m broker
