@@ -32,9 +32,9 @@ check: $(READY)  ## lint, types, import layers
 java: $(READY)  ## against Kafka's own classes; needs Java and Maven
 	KPROTO_REQUIRE_KAFKA=1 $(BIN)/python -m pytest -n $(JOBS) -m "java and not broker"
 
-coverage: $(READY)  ## 100 % of the branches of kproto.wire and kproto.client
+coverage: $(READY)  ## 100 % of the branches of the three layers
 	HYPOTHESIS_PROFILE=coverage $(BIN)/python -m pytest -q -n $(JOBS) -m "not broker and not java" \
-		--cov --cov-report=term tests/wire tests/client
+		--cov --cov-report=term tests/wire tests/client tests/producer
 
 properties: $(READY)  ## each property EXAMPLES times, as a table; SEED repeats a run
 	$(BIN)/python tests/properties.py --examples $(EXAMPLES) --jobs $(JOBS) $(if $(SEED),--seed $(SEED))
@@ -55,6 +55,7 @@ brokers: $(READY)  ## against a real Apache Kafka; needs Java and Maven
 docs: $(READY)  ## the pages that are generated from the declarations
 	$(BIN)/python -m kproto.wire.tables > docs/messages.md
 	$(BIN)/python -m kproto.tools.diagrams > docs/states.md
+	for page in settings outcomes metrics; do $(BIN)/python -m kproto.tools.pages $$page > docs/$$page.md; done
 
 clean:
 	rm -rf $(VENV) .hypothesis .mypy_cache .pytest_cache .ruff_cache .coverage dist

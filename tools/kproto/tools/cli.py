@@ -7,20 +7,20 @@ Exit codes: 0 fine, 1 findings, 2 bad input.
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from kproto.tools.cluster import api_versions as ask_versions
 from kproto.tools.cluster import cluster_tables, learn_cluster, versions_table
+from kproto.tools.console import ReaderLeft, output, silence
 from kproto.tools.demo import shipped_session, show_session
-from kproto.tools.settings import parse_settings, read_settings
+from kproto.tools.options import client_settings, of_the_settings
+from kproto.tools.produce_command import produce
 from kproto.wire import REQUESTS, RESPONSES, ApiKey, KafkaError, Message
 from kproto.wire.changes import changes, fields_at
 from kproto.wire.plain import did_you_mean
@@ -32,7 +32,6 @@ __all__ = ["kproto", "main"]
 FINDINGS: Final = 1
 BAD_INPUT: Final = 2
 INTERRUPTED: Final = 130  # as a shell says it: 128 and the signal
-LINE_MAX: Final = 250  # characters of a line in a pipe
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -61,43 +60,27 @@ def demo(plain: bool, every: bool) -> None:
       kproto demo
       kproto demo --plain --all | less
     """
-    show_session(shipped_session(), _console(plain), every=every)
+    show_session(shipped_session(), output(plain), every=every)
 
 
 def of_a_cluster(command: Any) -> Any:
     """The arguments and options of a command that asks a cluster."""
-    for decorate in (
-        click.option("--timeout", "timeout_s", type=float, default=10.0, show_default=True, help="Seconds to wait."),
-        click.option(
-            "-F",
-            "--config",
-            "files",
-            multiple=True,
-            type=click.Path(path_type=Path),
-            help="A file of settings, name=value a line; passwords are better kept there than on the command line.",
-        ),
-        click.option(
-            "-X",
-            "settings",
-            multiple=True,
-            metavar="NAME=VALUE",
-            help="A setting of the client, such as security_protocol=SSL; Java's names with dots will do, too.",
-        ),
-        click.argument("servers"),
-    ):
-        command = decorate(command)
-    return command
-
-
-def _settings(settings: tuple[str, ...], files: tuple[Path, ...]) -> dict[str, Any]:
-    return parse_settings([*(line for path in files for line in read_settings(path)), *settings])
+    command = of_the_settings(command)
+    timeout = click.option(
+        "--timeout", "timeout_s", type=float, default=10.0, show_default=True, help="Seconds to wait."
+    )
+    return click.argument("servers")(timeout(command))
 
 
 @kproto.command()
 @of_a_cluster
 @click.argument("topics", nargs=-1)
 def metadata(
-    servers: str, topics: tuple[str, ...], settings: tuple[str, ...], files: tuple[Path, ...], timeout_s: float
+    servers: str,
+    topics: tuple[str, ...],
+    settings: tuple[str, ...],
+    files_of_settings: tuple[Path, ...],
+    timeout_s: float,
 ) -> None:
     """Show the nodes and topics of a cluster, or certain TOPICS. Ends with 1 where one cannot be shown.
 
@@ -108,8 +91,8 @@ def metadata(
       kproto metadata localhost:9092 -X client_id=me
       kproto metadata localhost:9092 -F client.properties
     """
-    cluster = asyncio.run(learn_cluster(servers, topics, _settings(settings, files), timeout_s))
-    console = _console()
+    cluster = asyncio.run(learn_cluster(servers, topics, client_settings(settings, files_of_settings), timeout_s))
+    console = output()
     for table in cluster_tables(cluster):
         console.print(table)
     if cluster.topic_errors:
@@ -118,7 +101,9 @@ def metadata(
 
 @kproto.command()
 @of_a_cluster
-def api_versions(servers: str, settings: tuple[str, ...], files: tuple[Path, ...], timeout_s: float) -> None:
+def api_versions(
+    servers: str, settings: tuple[str, ...], files_of_settings: tuple[Path, ...], timeout_s: float
+) -> None:
     """Show which versions of which APIs each node of a cluster speaks.
 
     \b
@@ -126,8 +111,11 @@ def api_versions(servers: str, settings: tuple[str, ...], files: tuple[Path, ...
       kproto api-versions localhost:9092
       kproto api-versions localhost:9092 -F client.properties
     """
-    found = asyncio.run(ask_versions(servers, _settings(settings, files), timeout_s))
-    _console().print(versions_table(found))
+    found = asyncio.run(ask_versions(servers, client_settings(settings, files_of_settings), timeout_s))
+    output().print(versions_table(found))
+
+
+kproto.add_command(produce)
 
 
 @kproto.group()
@@ -153,7 +141,7 @@ def show(api: str, version: int | None) -> None:
       kproto schema show Produce
       kproto schema show Produce 9
     """
-    console = _console()
+    console = output()
     for cls in _messages(api):
         if version is not None:
             _check(cls, version)
@@ -184,7 +172,7 @@ def diff(api: str, first: int, last: int) -> None:
       kproto schema diff Produce 8 9
       kproto schema diff Metadata 0 13
     """
-    console = _console()
+    console = output()
     for cls in _messages(api):
         _check(cls, first)
         _check(cls, last)
@@ -209,7 +197,7 @@ def matrix() -> None:
     for key, cls in sorted(REQUESTS.items()):
         name = cls.__name__.removesuffix("Request")
         table.add_row(str(int(key)), name, show_versions(cls.versions), show_versions(cls.flexible_versions))
-    _console().print(table)
+    output().print(table)
 
 
 def _messages(api: str) -> tuple[type[Message], type[Message]]:
@@ -229,23 +217,6 @@ def _check(cls: type[Message], version: int) -> None:
         raise click.BadParameter(message, param_hint="VERSION")
 
 
-class PipedConsole(Console):
-    """A console whose reader may leave: where rich would end the process with 1, which means findings, this raises."""
-
-    def on_broken_pipe(self) -> None:
-        raise ReaderLeft
-
-
-class ReaderLeft(Exception):
-    """Whoever read the output has closed it."""
-
-
-def _console(plain: bool = False) -> Console:
-    # A pipe gets long lines whole: whoever reads them cuts them as they like.
-    width = None if sys.stdout.isatty() else LINE_MAX
-    return PipedConsole(color_system=None if plain else "auto", width=width, highlight=False, soft_wrap=True)
-
-
 def main() -> None:
     """Run the command; a reader who leaves early, such as `head`, ends it silently."""
     try:
@@ -260,6 +231,6 @@ def main() -> None:
     except click.Abort:
         sys.exit(INTERRUPTED)
     except (ReaderLeft, BrokenPipeError, SystemExit):  # click exits where its own output finds no reader
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the flush at exit would complain
+        silence()
         sys.exit(0)
     sys.exit(code if isinstance(code, int) else 0)

@@ -1,6 +1,6 @@
 """State machines as diagrams and tables, for the documentation: `python -m kproto.tools.diagrams > docs/states.md`.
 
-Layer: tools. Everything here is read off the transition tables that the client runs by.
+Layer: tools. Everything here is read off the transition tables that the code runs by.
 Source: https://mermaid.js.org/syntax/stateDiagram.html
 """
 
@@ -19,6 +19,9 @@ from kproto.client.sasl import authenticator, oauthbearer, plain, scram
 from kproto.client.sasl.authenticator import SaslState
 from kproto.client.sasl.exchange import ExchangeState
 from kproto.client.tls import TlsState
+from kproto.producer import batch_state, producer_id
+from kproto.producer.batch_state import BatchState
+from kproto.producer.producer_id import ProducerIdPhase
 
 __all__ = ["MACHINES", "Machine", "Transitions", "main", "mermaid", "page"]
 
@@ -79,6 +82,19 @@ MACHINES: Final = (
         "Whether an update is wanted, and of what. THEN: what became necessary since the request in flight was sent.",
         metadata_state.TRANSITIONS,
         MetadataState.FULL_WANTED,
+    ),
+    Machine(
+        "Producer batch",
+        "From the first record to the offset or the error. A failed one may still be in flight: its answer counts only "
+        "for the sequence numbers.",
+        batch_state.TRANSITIONS,
+        BatchState.OPEN,
+    ),
+    Machine(
+        "Producer id",
+        "How a producer gets its identity. A new epoch needs no step: it is taken without asking.",
+        producer_id.TRANSITIONS,
+        ProducerIdPhase.UNINITIALIZED,
     ),
 )
 

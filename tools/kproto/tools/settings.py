@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from kproto.client import ClientConfig, ConfigError
+from kproto.producer import config_from_properties
 from kproto.wire.plain import did_you_mean
 
-__all__ = ["parse_settings", "read_settings"]
+__all__ = ["parse_settings", "producer_settings", "read_settings"]
 
 WORDS = {"true": True, "false": False}
 
@@ -27,14 +28,32 @@ def parse_settings(lines: Iterable[str], config: type[ClientConfig] = ClientConf
     known = {item.name: item.default for item in fields(config)}
     found: dict[str, Any] = {}
     for line in lines:
-        name, equals, value = line.partition("=")
-        name = name.strip().replace(".", "_").replace("-", "_")
-        if not equals:
-            raise ConfigError(f"a setting is written name=value, such as client_id=me; there is no = behind {name!r}")
+        written, value = _pair(line)
+        name = written.replace(".", "_").replace("-", "_")
         if name not in known:
             raise ConfigError(f"there is no setting {name!r}: {did_you_mean(name, known)}")
-        found[name] = _typed(name, value.strip(), known[name])
+        found[name] = _typed(name, value, known[name])
     return found
+
+
+def _pair(line: str) -> tuple[str, str]:
+    name, equals, value = line.partition("=")
+    if not equals:
+        raise ConfigError(
+            f"a setting is written name=value, such as client_id=me; there is no = behind {name.strip()!r}"
+        )
+    return name.strip(), value.strip()
+
+
+def producer_settings(*sources: Iterable[str]) -> dict[str, Any]:
+    """Settings of a producer, each source stronger than those before; names may be Java's or librdkafka's, too.
+
+    Serializers are left out: the command line has bytes. Raises ConfigError, as `config_from_properties` does.
+    """
+    found: dict[str, Any] = {}
+    for lines in sources:
+        found |= config_from_properties(dict(map(_pair, lines)))
+    return {name: value for name, value in found.items() if not name.endswith("_serializer")}
 
 
 def _typed(name: str, value: str, default: Any) -> Any:
