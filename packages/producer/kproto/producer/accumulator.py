@@ -21,7 +21,7 @@ from kproto.producer.events import BatchObserver, BatchOpened, RecordAppended
 from kproto.producer.queues import Appended, Fields, PartitionQueue, TopicQueues
 from kproto.producer.record import NO_PARTITION
 from kproto.producer.record_size import RECORD_OVERHEAD_MAX, record_size_bound
-from kproto.wire.records import RECORD_BATCH_OVERHEAD, RecordBatchBuilder
+from kproto.wire.records import RECORD_BATCH_OVERHEAD, Compression, RecordBatchBuilder
 
 __all__ = ["RecordAccumulator"]
 
@@ -73,12 +73,14 @@ class RecordAccumulator(BatchQueues):
             return None
         appended = None if tail is None else self._append_to(queue, tail, bound, fields, on_delivery)
         if appended is None:
-            limit = max(topic.plain_limit(self._batch_size, RECORD_BATCH_OVERHEAD), RECORD_BATCH_OVERHEAD + bound)
-            size = min(limit + BATCH_MEMORY, self.memory.capacity)
-            if not self._reserve(size, memory):
-                return None if wake is None else self.memory.wait(size, wake)
+            limit = self._limit(topic)
+            least = RECORD_BATCH_OVERHEAD + bound
+            room = self._reserve(max(limit, least) + BATCH_MEMORY, least + BATCH_MEMORY, wake, memory)
+            if not isinstance(room, int):
+                return room
             before = 0
-            appended = self._append_to_new(queue, tail, limit, size, fields, on_delivery, now_ms)
+            limit = min(limit, room - BATCH_MEMORY)
+            appended = self._append_to_new(queue, tail, limit, room, fields, on_delivery, now_ms)
         elif memory is not None:
             self.memory.leave(memory)  # another thread has opened a batch meanwhile
         batch = appended.batch
@@ -102,14 +104,16 @@ class RecordAccumulator(BatchQueues):
         """Accept a batch that was built elsewhere, behind what is there; it takes no more records. As `append`."""
         self._check_open()
         queue = topic.queue(partition)
-        size = min(builder.size + BATCH_MEMORY, self.memory.capacity)
-        if not self._reserve(size, memory):
-            return self.memory.wait(size, wake)
+        size = builder.size + BATCH_MEMORY
+        room = self._reserve(size, size, wake, memory)
+        if not isinstance(room, int):
+            assert room is not None
+            return room
         tail = queue.tail
         if tail is not None:
             tail.close()
         number = queue.opened + 1
-        batch = ProducerBatch(queue.partition, number, builder, limit=0, reserved=size, created_ms=now_ms)
+        batch = ProducerBatch(queue.partition, number, builder, limit=0, reserved=room, created_ms=now_ms)
         batch.context = self.context
         batch.adopt(on_delivery)
         return self._enqueue(queue, batch, tail, now_ms)
@@ -142,8 +146,7 @@ class RecordAccumulator(BatchQueues):
             tail.close()
         if full or grown:
             self.news.append(queue)
-        closed = self.claim(tail) if full else None
-        return Appended(tail, index, opened=False, ready=full or grown, closed=closed)
+        return Appended(tail, index, opened=False, ready=full or grown, closed=tail if full else None)
 
     def _append_to_new(
         self,
@@ -181,8 +184,7 @@ class RecordAccumulator(BatchQueues):
         self.news.append(queue)
         full = batch.state is not BatchState.OPEN
         waiting = tail if tail is not None else batch if full else None
-        closed = None if waiting is None else self.claim(waiting)
-        return Appended(batch, 0, opened=True, ready=waiting is not None, closed=closed)
+        return Appended(batch, 0, opened=True, ready=waiting is not None, closed=waiting)
 
     def _grow(self, queue: PartitionQueue, batch: ProducerBatch, bound: int) -> bool:
         """Let the open batch grow by a step of batch_size while another of its partition waits before it."""
@@ -195,13 +197,26 @@ class RecordAccumulator(BatchQueues):
         batch.reserved += step
         return True
 
-    def _reserve(self, size: int, memory: MemoryWaiter | None) -> bool:
-        if memory is not None and memory.granted:
-            if memory.size == size:
-                self.memory.take(memory)
-                return True
+    def _limit(self, topic: TopicQueues) -> int:
+        """Bytes before compression up to which a batch takes a second record, and more (ACC-9)."""
+        if self._compression is Compression.NONE:
+            return self._batch_size
+        return topic.plain_limit(self._batch_size, RECORD_BATCH_OVERHEAD)
+
+    def _reserve(
+        self, size: int, least: int, wake: Callable[[], None] | None, memory: MemoryWaiter | None
+    ) -> int | MemoryWaiter | None:
+        """The bytes that are charged now; else who waits. One who has waited takes what he was granted if it is at
+        least enough: `size` moves with the estimate of compression, and nobody is to get in line again for that."""
+        capacity = self.memory.capacity
+        if memory is not None:
+            if memory.granted and memory.size >= min(least, capacity):
+                return self.memory.take(memory)
             self.memory.leave(memory)
-        return self.memory.try_reserve(size)
+        size = min(size, capacity)
+        if self.memory.try_reserve(size):
+            return size
+        return None if wake is None else self.memory.wait(size, wake)
 
 
 def has_room(batch: ProducerBatch, bound: int, fields: Fields) -> bool:

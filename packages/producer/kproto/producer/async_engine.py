@@ -86,10 +86,12 @@ class AsyncEngine:
                 future.set_result(None)
 
     def compress(self, batch: ProducerBatch) -> bool:
-        """Seal a claimed batch: at once where that is quick, else in a thread of its own, never on the loop."""
+        """Seal a closed batch: at once where that is quick, else in a thread of its own, never on the loop."""
         if self._executor is None:
             self.accumulator.seal(batch)
             return True
+        if not self.accumulator.claim(batch):
+            return batch.sealed
         sealing = self.loop.run_in_executor(self._executor, batch.seal)
         sealing.add_done_callback(lambda ended: self._sealed(batch, ended))
         return False

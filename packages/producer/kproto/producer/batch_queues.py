@@ -8,7 +8,8 @@ Source: org.apache.kafka.clients.producer.internals.RecordAccumulator, Incomplet
 from __future__ import annotations
 
 from collections import deque
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
+from itertools import takewhile
 from random import Random
 from typing import Any
 
@@ -59,26 +60,37 @@ class BatchQueues:
             found = self.topics[name] = TopicQueues(name, sticky)
         return found
 
-    # Under the lock
+    # Compression, by any thread, outside the lock
 
-    def claim(self, batch: ProducerBatch) -> ProducerBatch | None:
-        """Who gets the batch is to seal it, outside the lock, and then to `settle_memory`. Under the lock."""
-        if batch.claimed:
-            return None
-        batch.claimed = True
-        return batch
+    def claim(self, batch: ProducerBatch) -> bool:
+        """Whether the caller is to seal this closed batch, and then to `charge_sealed`; once only."""
+        return self._claim(batch, object())
 
     def seal(self, batch: ProducerBatch) -> None:
-        """Compress a claimed batch, then charge what it really takes, and learn how well it compresses."""
-        batch.seal()
+        """Compress a closed batch, unless somebody does, or has. Whoever is interrupted leaves it to the sender."""
+        token = object()
+        try:
+            if not self._claim(batch, token):
+                return
+            batch.seal()
+        except BaseException:
+            if batch.claimed is token:
+                batch.claimed = None
+            raise
         self.charge_sealed(batch)
+
+    def _claim(self, batch: ProducerBatch, token: object) -> bool:
+        with self.lock:
+            if batch.claimed is None:
+                batch.claimed = token
+            return batch.claimed is token
 
     def charge_sealed(self, batch: ProducerBatch) -> None:
         """A batch was sealed: charge what it really takes, and learn how well it compresses."""
         plain = batch.plain_size - RECORD_BATCH_OVERHEAD
         with self.lock:
-            if batch.done and not batch.in_flight:
-                return  # given up meanwhile, and its memory given back
+            if not batch.reserved:
+                return  # it has ended meanwhile, or was split, and its memory is given back
             if plain and self._compression is not Compression.NONE:
                 topic = self.topic(batch.partition.topic)
                 topic.learn_ratio((batch.size - RECORD_BATCH_OVERHEAD) / plain)
@@ -100,30 +112,29 @@ class BatchQueues:
             batch.close()
             return batch
 
-    def close_head(self, queue: PartitionQueue) -> ProducerBatch | None:
-        """Close the head, without removing it; the batch where the caller is to seal it."""
+    def close_head(self, queue: PartitionQueue) -> None:
+        """Close the head, without removing it. There must be one."""
         with self.lock:
-            head = queue.batches[0]
-            head.close()
-            return self.claim(head)
+            queue.batches[0].close()
 
-    def older_than(self, queue: PartitionQueue, created_ms: int) -> list[ProducerBatch]:
-        """The queued batches that were opened at this time or before, in order."""
+    def queued(self, queue: PartitionQueue, created_ms: int | None = None) -> list[ProducerBatch]:
+        """The batches of a queue in order; with a time, those before the first that was opened later."""
         with self.lock:
-            return [batch for batch in queue.batches if batch.created_ms <= created_ms]
+            if created_ms is None:
+                return list(queue.batches)
+            return [*takewhile(lambda batch: batch.created_ms <= created_ms, queue.batches)]
 
-    def put_back(self, queue: PartitionQueue, batch: ProducerBatch) -> None:
-        """A batch that is to be sent again goes before all that come after it (REQ-1, REQ-2)."""
+    def put_back(self, queue: PartitionQueue, *batches: ProducerBatch) -> None:
+        """What is to be sent again goes before all that comes after it (REQ-1, REQ-2), in order."""
         with self.lock:
-            behind: list[ProducerBatch] = []
-            while queue.batches and is_before(queue.batches[0], batch):
-                behind.append(queue.batches.popleft())
-            queue.batches.appendleft(batch)
-            queue.batches.extendleft(reversed(behind))
+            before: list[ProducerBatch] = []
+            while queue.batches and is_before(queue.batches[0], batches[0]):
+                before.append(queue.batches.popleft())
+            queue.batches.extendleft(reversed((*before, *batches)))
 
     def remove(self, queue: PartitionQueue, batch: ProducerBatch) -> None:
-        """Take a batch out that is given up; it is closed by its failure."""
-        with self.lock:
+        """Take a batch out that is given up; it is closed by its failure. It may have left already."""
+        with self.lock, suppress(ValueError):
             queue.batches.remove(batch)
 
     def release(self, batch: ProducerBatch) -> None:
@@ -132,9 +143,9 @@ class BatchQueues:
             self._recharge(batch, 0)
 
     def replace(self, batch: ProducerBatch, queue: PartitionQueue, parts: list[ProducerBatch]) -> None:
-        """The parts of a split batch take its place at the head of the queue, and in memory."""
+        """The parts of a split batch take its place in the queue, behind what is before it, and in memory."""
         with self.lock:
-            queue.batches.extendleft(reversed(parts))
+            self.put_back(queue, *parts)
             for part in parts:
                 self._recharge(part, part.memory())
             self._recharge(batch, 0)

@@ -39,7 +39,8 @@ HELD_BY: Final = {
 
 
 class Dispatch:
-    """See the module. compress: seals a claimed batch, now or later; whether it has. settle: takes how a call ended.
+    """See the module. compress: has a closed batch sealed, now or later, unless that is being done; whether it is.
+    settle: takes how a call ended.
 
     Not thread-safe: the sender's.
     """
@@ -73,6 +74,7 @@ class Dispatch:
         """At most one request to each node; the driver comes again once it is written."""
         for lane in [*self._lanes.lanes.values()]:
             if not lane.due:
+                lane.blocked_since_ms = None  # or it would be shunned for ever: nothing is sent there to find out
                 continue
             if lane.node_id == NO_LEADER:
                 self._without_leader(lane, now_ms)
@@ -98,7 +100,6 @@ class Dispatch:
 
     def _any_may_go(self, lane: Lane, now_ms: int) -> bool:
         """Whether one that is due may go: only then do others that are not due go along with it."""
-        able = False
         for state in [*lane.due]:
             head = state.queue.head
             if head is None or self._lanes.reason(state, head, now_ms) is None:
@@ -106,10 +107,9 @@ class Dispatch:
                 continue
             held = self._gate(state, head, lane)
             if held is None:
-                able = True
-            else:
-                self._hold(state, head, held, now_ms)
-        return able
+                return True
+            self._hold(state, head, held, now_ms)
+        return False
 
     def _gate(self, state: PartitionState, head: ProducerBatch, lane: Lane) -> HeldReason | None:
         sequences = state.sequences
@@ -141,13 +141,19 @@ class Dispatch:
             reason = self._lanes.reason(state, head, now_ms)
             if reason is None and head.attempts:
                 continue  # backing off
-            held = self._gate(state, head, lane) or self._prepare(state, head, reason or SendReason.PIGGYBACK)
-            if held is None and taken and size + head.size > self._config.max_request_size:
-                self._hold(state, head, HeldReason.REQUEST_FULL, now_ms)
-                break
+            held = self._gate(state, head, lane)
+            if held is None:
+                held = self._prepare(state, head, reason or SendReason.PIGGYBACK)
+                if held is None and taken and size + head.size > self._config.max_request_size:
+                    held = HeldReason.REQUEST_FULL
+                if held is not None:
+                    self._lanes.look(state, now_ms)  # it is closed now, and so due
+                    reason = head.send_reason
             if held is not None:
                 if reason is not None:
                     self._hold(state, head, held, now_ms)
+                if held is HeldReason.REQUEST_FULL:
+                    break
                 continue
             batch = self._accumulator.take(state.queue)
             batch.send_reason = reason or batch.send_reason or SendReason.PIGGYBACK
@@ -161,13 +167,10 @@ class Dispatch:
         """Close and seal the head, where nobody has yet."""
         if head.sealed:
             return None
-        if not head.claimed:
-            if head.state is BatchState.OPEN:
-                head.send_reason = reason
-            claimed = self._accumulator.close_head(state.queue)
-            if claimed is not None and self._compress(claimed):
-                return None
-        return None if head.sealed else HeldReason.COMPRESSING
+        if head.state is BatchState.OPEN:
+            head.send_reason = reason
+            self._accumulator.close_head(state.queue)
+        return None if self._compress(head) or head.sealed else HeldReason.COMPRESSING
 
     def _send(self, lane: Lane, batches: list[ProducerBatch], now_ms: int) -> None:
         network, config = self._network, self._config

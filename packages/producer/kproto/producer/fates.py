@@ -50,11 +50,13 @@ class BatchFates:
         self._end(batch, now_ms)
 
     def retry(self, state: PartitionState, batch: ProducerBatch, error: KafkaError, now_ms: int) -> bool:
-        """Queue it for another attempt; False where it has none left, or no time (SENDER-17)."""
+        """Queue it for another attempt, or end it where its time is over; False where it has no attempt left
+        (SENDER-17)."""
         config = self._config
         late = now_ms - batch.created_ms >= config.delivery_timeout_ms
         if late and not (config.fail_only_unwritten and batch.open_outcome):
-            return False
+            self.expire(state, batch, error, now_ms)
+            return True
         if batch.attempts >= config.retries:
             return False
         batch.retry(now_ms + self._backoff.delay_ms(batch.attempts, self._rng))
@@ -83,7 +85,7 @@ class BatchFates:
 
     def expire(self, state: PartitionState, batch: ProducerBatch, cause: KafkaError | None, now_ms: int) -> None:
         """It was not delivered in time."""
-        sent = batch.attempts + batch.in_flight
+        sent = batch.attempts + (batch.state is BatchState.IN_FLIGHT)  # also where its attempt ends just now
         tried = f"sent {sent} times" if sent > 1 else "sent once" if sent else "never sent"
         why = (
             f"{batch.count} records were not delivered within delivery_timeout_ms={self._config.delivery_timeout_ms}, "

@@ -11,7 +11,6 @@ import heapq
 from itertools import count
 
 from kproto.client import Cluster, TopicPartition
-from kproto.client.metadata import NEVER_MS
 from kproto.producer.accumulator import RecordAccumulator
 from kproto.producer.batch import ProducerBatch
 from kproto.producer.batch_state import BatchState
@@ -74,13 +73,13 @@ class Lanes:
         return self._pop_timers(now_ms)
 
     def _pop_timers(self, now_ms: int) -> list[PartitionState]:
-        timers, found = self._timers, []
+        timers = self._timers
+        found: dict[PartitionState, None] = {}
         while timers and timers[0][0] <= now_ms:
-            at_ms, _, state = heapq.heappop(timers)
-            if state.wake_ms == at_ms:
-                state.wake_ms = None
-                found.append(state)
-        return found
+            state = heapq.heappop(timers)[2]
+            state.wakes_ms.pop()
+            found[state] = None
+        return [*found]
 
     def look(self, state: PartitionState, now_ms: int) -> None:
         """See where the partition belongs now, whether its head may leave, and when to look again."""
@@ -143,10 +142,12 @@ class Lanes:
         return not (moved or state.leader_epoch > head.leader_epoch >= 0)
 
     def _schedule(self, state: PartitionState, now_ms: int) -> None:
-        """One entry for each partition; an earlier time replaces it, a later one is found when it has come."""
+        """A timer, unless one runs that ends before: what is to come later is found when that has ended. So each
+        partition has few: the one for the delivery timeout, which comes late, and one in front of it."""
         at_ms = self._next_ms(state, now_ms)
-        if at_ms is not None and (state.wake_ms is None or at_ms < state.wake_ms):
-            state.wake_ms = at_ms
+        wakes_ms = state.wakes_ms
+        if at_ms is not None and (not wakes_ms or at_ms < wakes_ms[-1]):
+            wakes_ms.append(at_ms)
             heapq.heappush(self._timers, (at_ms, next(self._order), state))
 
     def _next_ms(self, state: PartitionState, now_ms: int) -> int | None:
@@ -168,12 +169,12 @@ class Lanes:
 
     def unfinished(self, state: PartitionState) -> list[ProducerBatch]:
         """All its batches that have not ended, in order."""
-        return [*dict.fromkeys((*state.sent(), *self._accumulator.older_than(state.queue, NEVER_MS)))]
+        return [*dict.fromkeys((*state.sent(), *self._accumulator.queued(state.queue)))]
 
     def expired(self, state: PartitionState, now_ms: int) -> list[ProducerBatch]:
         """Its batches whose time is over, in order (EXP-1, EXP-2)."""
         limit_ms = now_ms - self._delivery_timeout_ms
-        queued = self._accumulator.older_than(state.queue, limit_ms)
+        queued = self._accumulator.queued(state.queue, limit_ms)
         found = dict.fromkeys((*state.sent(), *queued))
         return [batch for batch in found if batch.created_ms <= limit_ms and self.expires(batch)]
 

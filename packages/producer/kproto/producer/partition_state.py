@@ -21,9 +21,9 @@ NO_LEADER: Final = -1
 
 
 class PartitionState:
-    """See the module. wake_ms: when to look again, None where nothing is to come; held: why its head was last held."""
+    """See the module. held: why its head was last held."""
 
-    __slots__ = ("held", "lane", "leader_epoch", "queue", "sequences", "topic_id", "wake_ms")
+    __slots__ = ("held", "lane", "leader_epoch", "queue", "sequences", "topic_id", "wakes_ms")
 
     def __init__(self, queue: PartitionQueue) -> None:
         self.queue = queue
@@ -31,7 +31,8 @@ class PartitionState:
         self.lane: Lane | None = None
         self.leader_epoch = -1
         self.topic_id: UUID | None = None
-        self.wake_ms: int | None = None
+        self.wakes_ms: list[int] = []
+        """When to look again, the next time last: each is a timer that runs."""
         self.held: tuple[int, HeldReason] | None = None
 
     @property

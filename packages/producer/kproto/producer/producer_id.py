@@ -12,6 +12,7 @@ from random import Random
 from typing import Final, NamedTuple
 
 from kproto.client.backoff import ExponentialBackoff
+from kproto.client.errors import BrokerError
 from kproto.client.transitions import step
 from kproto.wire import (
     NO_PRODUCER_EPOCH,
@@ -80,11 +81,11 @@ class ProducerIdState:
     def __init__(self, backoff: ExponentialBackoff, rng: Random) -> None:
         self.phase = ProducerIdPhase.UNINITIALIZED
         self.identity = NO_IDENTITY
-        """The current one; NO_IDENTITY while another is being asked for."""
+        """The current one; NO_IDENTITY while another is being asked for, and once nothing can be sent any more."""
         self.error: KafkaError | None = None
         """Why nothing can be sent any more; None unless the phase is FATAL_ERROR."""
         self.last_error: KafkaError | None = None
-        """Why the last request failed; None after an answer."""
+        """Why the last request failed; None once it has not."""
         self._backoff = backoff
         self._rng = rng
         self._attempts = 0
@@ -117,13 +118,15 @@ class ProducerIdState:
             self.last_error = None
             self._attempts = 0
         else:
-            self._refused(now_ms)
+            self.failed(BrokerError(code, "the producer id"), now_ms)
         return code
 
     def failed(self, error: KafkaError, now_ms: int) -> None:
-        """The request did not get an answer: ask again after a backoff."""
+        """The request did not get an answer, or was refused: ask again after a backoff."""
+        self._on(ProducerIdEvent.REFUSED)
         self.last_error = error
-        self._refused(now_ms)
+        self._retry_at_ms = now_ms + self._backoff.delay_ms(self._attempts, self._rng)
+        self._attempts += 1
 
     def bump(self) -> bool:
         """Go on under the next epoch. False where there is none: then a new id is asked for, and comes later."""
@@ -137,15 +140,11 @@ class ProducerIdState:
         return False
 
     def fatal(self, error: KafkaError) -> None:
-        """Nothing can be sent any more. The first reason stays."""
+        """Nothing can be sent any more, also under the identity that there was. The first reason stays."""
         if self.error is None:
             self.error = error
+            self.identity = NO_IDENTITY
             self._on(ProducerIdEvent.FATAL)
-
-    def _refused(self, now_ms: int) -> None:
-        self._on(ProducerIdEvent.REFUSED)
-        self._retry_at_ms = now_ms + self._backoff.delay_ms(self._attempts, self._rng)
-        self._attempts += 1
 
     def _on(self, event: ProducerIdEvent) -> None:
         self.phase = step(TRANSITIONS, self.phase, event)

@@ -82,7 +82,7 @@ class TopicQueues:
             self.ratio = max(self.ratio - RATIO_STEP_DOWN, observed, RATIO_MIN)
 
     def plain_limit(self, batch_size: int, overhead: int) -> int:
-        """Bytes before compression of a batch that is to have batch_size after it (ACC-9)."""
+        """Bytes before compression of a batch that is to have batch_size after it (ACC-9); 1 where none can."""
         return overhead + int((batch_size - overhead) / (self.ratio * RATIO_MARGIN)) if batch_size > overhead else 1
 
 
@@ -94,7 +94,8 @@ class Appended:
     """A record was accepted.
 
     batch, index: where it is; opened: it opened a batch; ready: a batch takes no more, or has grown by a step, so that
-    a pass of the sender has something to do; closed: a batch that the caller is to `seal`, outside the lock.
+    a pass of the sender has something to do; closed: a batch that takes no more, for the caller to `seal` outside the
+    lock. Where he does not come to that, the sender does it.
     """
 
     __slots__ = ("batch", "closed", "index", "opened", "ready")

@@ -40,7 +40,8 @@ PRODUCER_ID = object()
 class Sender:
     """See the module.
 
-    network: below it, and its alone; compress: seals a claimed batch, now or later, and says whether it has.
+    network: below it, and its alone; compress: has a closed batch sealed, now or later, unless that is being done; says
+    whether it is.
     rng: for jitter.
     Not thread-safe: the driver holds its guard.
     """
@@ -85,7 +86,7 @@ class Sender:
 
     def _compress_now(self, batch: ProducerBatch) -> bool:
         self._accumulator.seal(batch)
-        return True
+        return batch.sealed
 
     # What the driver tells: the network's.
 
@@ -113,18 +114,19 @@ class Sender:
     def poll(self, now_ms: int) -> list[Effect]:
         """One pass: settle, number, expire, choose, send. A bug in it ends the producer, not the thread that polls."""
         self._now_ms = now_ms
+        effects: list[Effect] = []
         try:
-            return self._pass(now_ms)
+            self._pass(effects, now_ms)
         except Exception as error:  # nothing that a broker or a user does may come here
             first, self.crash = self.crash is None, self.crash or error
             self._make_fatal(KafkaError(f"a bug of kproto: {error!r}"))
             if first:
                 self._fail_for_good(now_ms)
-            return []
+        return effects
 
-    def _pass(self, now_ms: int) -> list[Effect]:
+    def _pass(self, effects: list[Effect], now_ms: int) -> None:
         self._ask_for_producer_id(now_ms)  # before the network's pass, which sends what waits in its line
-        effects = self.network.poll(now_ms)
+        effects += self.network.poll(now_ms)
         metadata = self.network.metadata
         update_in_ms = metadata.time_to_next_update_ms(now_ms)
         for completion in self.network.take_completions():
@@ -138,9 +140,10 @@ class Sender:
         if sooner_in_ms < update_in_ms:  # the network has looked already, and does not know yet
             self.network.connections.wakes_ms.append(now_ms + sooner_in_ms)
         effects += self.network.connections.take_effects()
-        return effects
 
     def next_deadline_ms(self) -> int | None:
+        if self.crash is not None:
+            return None  # nothing is left to do in time, and what has crashed may do so at once again
         deadlines = [self.network.next_deadline_ms(), self.lanes.next_wake_ms]
         if self._wants_producer_id():
             due_in_ms = self.producer_id.due_in_ms(self._now_ms)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import partial
 
 from kproto.client import KafkaError, KafkaTimeoutError, NetworkClient, TopicPartition, UnsupportedVersionError
-from kproto.client.errors import BrokerError
+from kproto.client.errors import BrokerError, KafkaConnectionError
 from kproto.client.in_flight import Completion
 from kproto.producer.batch import ProducerBatch
 from kproto.producer.config import ProducerConfig
@@ -86,9 +86,13 @@ class Settlement:
             code = ErrorCode.INVALID_REQUEST
         elif isinstance(error, BrokerError):
             code = error.code
+        elif not isinstance(error, KafkaTimeoutError):
+            code = ErrorCode.NETWORK_EXCEPTION
+        elif now_ms - call.sent_ms >= self._config.request_timeout_ms:
+            code = ErrorCode.REQUEST_TIMED_OUT
         else:
-            timed_out = isinstance(error, KafkaTimeoutError)
-            code = ErrorCode.REQUEST_TIMED_OUT if timed_out else ErrorCode.NETWORK_EXCEPTION
+            code = ErrorCode.NETWORK_EXCEPTION
+            error = KafkaConnectionError(f"node {call.node_id}", f"closed, as an earlier request timed out: {error}")
         for batch in call.batches.values():
             self._one(batch, code, None, error, now_ms)
 
@@ -182,10 +186,6 @@ class Settlement:
         cause: KafkaError | None,
         now_ms: int,
     ) -> None:
-        late = now_ms - batch.created_ms >= self._config.delivery_timeout_ms
-        if outcome_of(code).action is not Action.FAIL and late:
-            self._fates.expire(state, batch, cause or BrokerError(ErrorCode.of(code), str(batch.partition)), now_ms)
-            return
         message = self._message(batch, code, answer)
         make = partial(delivery_error, batch.partition, batch.written, code)
         errors = _record_errors(batch, code, answer, message)

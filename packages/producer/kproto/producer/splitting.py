@@ -24,7 +24,7 @@ def split(
     batch_size: bytes of each, as compressed as the batch is; a batch that has been split already, or is no larger, is
     halved, or a broker with a lower limit would have it split for ever. A batch has at least one record.
     """
-    (whole,) = read_record_batches(batch.bytes())
+    (whole,) = read_record_batches(batch.bytes(), max_size=batch.plain_size)
     records = list(whole)
     bounds = [record_size_bound(record.key, record.value, record.headers) for record in records]
     halve = batch.root is not batch or batch.size <= batch_size
@@ -32,7 +32,7 @@ def split(
     parts: list[ProducerBatch] = []
     room = 0
     for record, bound in zip(records, bounds, strict=True):
-        last = len(parts) == 1 and len(parts[0].timestamps) and parts[0].count == len(records) - 1
+        last = len(parts) == 1 and parts[0].count == len(records) - 1
         if not parts or bound > room or last:
             builder = RecordBatchBuilder(whole.compression, compression_level)
             parts.append(
