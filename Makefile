@@ -8,9 +8,12 @@ EXAMPLES  ?= 1000
 MUTATIONS ?= 100000
 CYCLES    ?= 1000
 SEEDS     ?= 300
+ROUNDS    ?= 3
+TIMEOUTS  ?= default
+CONTENDER ?= kproto
 JOBS      ?= 2
 
-.PHONY: test demo check java coverage properties fuzz soak bench brokers docs clean
+.PHONY: test demo check java coverage properties fuzz soak bench brokers chaos docs clean
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -51,6 +54,10 @@ soak: $(READY)  ## CYCLES clients that connect and close, counting what each lea
 
 brokers: $(READY)  ## against a real Apache Kafka; needs Java and Maven
 	KPROTO_REQUIRE_KAFKA=1 $(BIN)/python -m pytest -m broker
+
+chaos: $(READY)  ## ROUNDS rounds on three nodes under faults, and the log read back; needs Java and Maven
+	KPROTO_REQUIRE_KAFKA=1 PYTHONPATH=tests $(BIN)/python -m chaos --rounds $(ROUNDS) --timeouts $(TIMEOUTS) \
+		$(foreach one,$(CONTENDER),--contender $(one)) $(if $(SEED),--seed $(SEED)) $(if $(JSON),--json $(JSON))
 
 docs: $(READY)  ## the pages that are generated from the declarations
 	$(BIN)/python -m kproto.wire.tables > docs/messages.md

@@ -11,9 +11,7 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
-from client.loopback import Loopback
-from client.scripted_broker import ScriptedBroker
-from client.scripted_cluster import ScriptedCluster
+from tools.judge_server import JudgeServer
 
 from kproto.tools import cli
 from kproto.tools.cli import kproto, main
@@ -23,8 +21,11 @@ from kproto.wire.tables import fields_table
 COMMAND = [sys.executable, "-m", "kproto.tools"]
 
 
-def run(*arguments):
-    return CliRunner().invoke(kproto, list(arguments), prog_name="kproto")
+RECORDED = ("demo", "--recorded")
+
+
+def run(*arguments, data=b""):
+    return CliRunner().invoke(kproto, list(arguments), prog_name="kproto", input=data)
 
 
 def commands(command=kproto, path=()):
@@ -44,25 +45,53 @@ def ended(monkeypatch, *arguments):
 
 @pytest.fixture
 def cluster():
-    scripted = ScriptedCluster()
-    for name in ("orders", "payments"):
-        scripted.create_topic(name, 2)
-    with Loopback(ScriptedBroker(scripted)) as server:
+    with JudgeServer({"orders": 2, "payments": 2}) as server:
         yield server
+
+
+class ToldDemo:
+    """In place of the demonstration, which needs a broker: says what it was told."""
+
+    def __init__(self, console, settings, records, recording, every):
+        console.print(settings.get("bootstrap_servers", "Tansu"), records, recording, every)
+
+    def run(self):
+        return 0
 
 
 @pytest.mark.parametrize("path", [path for _, path in commands()], ids=" ".join)
 def test_every_help_has_examples_that_work(path, cluster, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cli, "Demo", ToldDemo)
     Path("client.properties").write_text("client.id = me\n")
+    Path("access.log").write_text("one\ntwo\n")
+    Path("pairs.txt").write_text("a:1\nb:2\n")
+    Path("records.ndjson").write_text('{"value": "a"}\n')
     shown = run(*path, "--help")
     assert shown.exit_code == 0
-    examples = re.findall(r"^ +kproto (.+)$", shown.output.partition("Examples:")[2], re.MULTILINE)
-    assert examples
-    for example in examples:
-        result = run(*shlex.split(example.partition("|")[0].replace("localhost:9092", cluster.bootstrap_servers)))
-        assert result.exit_code == 0, example
+    examples = re.findall(
+        r"^ +(?:echo (\w+) \| )?kproto ([^|<\n]+?)(?: \| less)?(?: < (\S+))?$", help_of(shown), re.MULTILINE
+    )
+    assert len(examples) == len(help_of(shown).strip().splitlines())
+    for echoed, example, source in examples:
+        data = Path(source).read_bytes() if source else f"{echoed}\n".encode()
+        arguments = shlex.split(example.replace("localhost:9092", cluster.bootstrap_servers))
+        result = run(*arguments, data=data)
+        assert result.exit_code == 0, (example, result.output)
         assert result.output
+
+
+def help_of(shown):
+    """The examples, a line each."""
+    return shown.output.partition("Examples:\n")[2].partition("\n\n")[0]
+
+
+def test_demo_is_told_what_it_shall_do(monkeypatch, tmp_path):
+    monkeypatch.setattr(cli, "Demo", ToldDemo)
+    assert run("demo").output == "Tansu 200000 None False\n"
+    path = tmp_path / "a.pcapng"
+    told = run("demo", "-b", "me:1", "--records", "5", "--record", str(path), "--all").output
+    assert told == f"me:1 5 {path} True\n"
 
 
 def test_version():
@@ -75,17 +104,17 @@ def test_the_command_is_installed():
 
 
 def test_demo_is_plain_when_piped():
-    assert "0006  4e                                                  api_keys" in run("demo").output
-    assert "\x1b" not in run("demo").output
-    assert len(run("demo", "--all").output) > 2 * len(run("demo").output)
+    assert "0006  4e                                                  api_keys" in run(*RECORDED).output
+    assert "\x1b" not in run(*RECORDED).output
+    assert len(run(*RECORDED, "--all").output) > 2 * len(run(*RECORDED).output)
 
 
 def test_demo_is_coloured_on_a_terminal_unless_it_shall_be_plain(monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm-256color")
-    assert "\x1b[36m" in run("demo").output
-    assert "\x1b" not in run("demo", "--plain").output
+    assert "\x1b[36m" in run(*RECORDED).output
+    assert "\x1b" not in run(*RECORDED, "--plain").output
 
 
 @pytest.mark.parametrize("api", ["Produce", "produce", "ProduceRequest", "0"])
@@ -144,7 +173,7 @@ def test_bad_input_ends_with_2(monkeypatch, capsys, arguments, says):
     assert captured.out == ""
 
 
-@pytest.mark.parametrize("arguments", [("demo",), ("--help",), ("schema", "matrix"), ("--version",)])
+@pytest.mark.parametrize("arguments", [RECORDED, ("--help",), ("schema", "matrix"), ("--version",)])
 def test_what_is_fine_ends_with_0(monkeypatch, capsys, arguments):
     assert ended(monkeypatch, *arguments) == 0
     assert capsys.readouterr().out
@@ -152,7 +181,7 @@ def test_what_is_fine_ends_with_0(monkeypatch, capsys, arguments):
 
 def test_a_damaged_frame_is_bad_input(monkeypatch, capsys):
     monkeypatch.setattr(cli, "shipped_session", lambda: "> 0063000000000000")
-    assert ended(monkeypatch, "demo") == 2
+    assert ended(monkeypatch, *RECORDED) == 2
     assert capsys.readouterr().err == (
         "Error: RequestHeader request_api_key at byte 0: expected a declared API, found 99\n"
     )
@@ -163,31 +192,31 @@ def test_an_interrupt_ends_with_130(monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(cli, "shipped_session", interrupt)
-    assert ended(monkeypatch, "demo") == 130
+    assert ended(monkeypatch, *RECORDED) == 130
 
 
 def test_a_finding_keeps_its_code(monkeypatch):
     monkeypatch.setattr(cli, "shipped_session", lambda: click.get_current_context().exit(1))
-    assert ended(monkeypatch, "demo") == 1
+    assert ended(monkeypatch, *RECORDED) == 1
 
 
 def test_a_pipe_gets_what_the_terminal_gets():
     environment = {name: value for name, value in os.environ.items() if name != "FORCE_COLOR"}
-    done = subprocess.run([*COMMAND, "demo"], capture_output=True, check=True, env=environment, encoding="utf-8")
-    assert done.stdout == run("demo").output
+    done = subprocess.run([*COMMAND, *RECORDED], capture_output=True, check=True, env=environment, encoding="utf-8")
+    assert done.stdout == run(*RECORDED).output
     assert done.stderr == ""
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs a shell with head")
 def test_a_reader_who_leaves_ends_it_silently():
-    line = f"{shlex.join(COMMAND)} demo --all | head -1; exit ${{PIPESTATUS[0]}}"
+    line = f"{shlex.join(COMMAND)} demo --recorded --all | head -1; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", line], capture_output=True, check=False, encoding="utf-8")
-    assert done.stdout == run("demo").output.partition("\n")[0] + "\n"
+    assert done.stdout == run(*RECORDED).output.partition("\n")[0] + "\n"
     assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="pipes end differently")
-@pytest.mark.parametrize("arguments", [("demo",), ("--help",), ("schema", "matrix")])
+@pytest.mark.parametrize("arguments", [RECORDED, ("--help",), ("schema", "matrix")])
 def test_a_reader_who_has_left_before_ends_it_silently(arguments):
     reading, writing = os.pipe()
     os.close(reading)
@@ -198,6 +227,6 @@ def test_a_reader_who_has_left_before_ends_it_silently(arguments):
 
 def test_output_in_ascii_is_no_error():
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
-    for arguments in (["demo"], ["schema", "matrix"]):
+    for arguments in (RECORDED, ("schema", "matrix")):
         done = subprocess.run([*COMMAND, *arguments], capture_output=True, check=True, env=environment)
         assert done.stdout.isascii()

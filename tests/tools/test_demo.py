@@ -1,133 +1,102 @@
-"""The recorded session: whole, public, and shown without a gap."""
+"""The demonstration on the judge, read back by a reader that is given; tests/brokers has the whole."""
+
+from __future__ import annotations
 
 import io
-import ipaddress
-import re
-from pathlib import Path
 
 import pytest
 from rich.console import Console
+from tools.judge_server import JudgeServer
 
-from kproto.tools.demo import read_session, shipped_session, show_session
-from kproto.wire import DecodeError, ErrorCode, MetadataRequest, MetadataResponse, encode_request, encode_response
-from kproto.wire.records import read_record_batches
+from kproto.tools import demo as demo_module
+from kproto.tools.demo import Demo
+from kproto.tools.judge import Fault
+from kproto.tools.read_back import ReadBack
+from kproto.wire import ApiKey, ErrorCode
 
-ASKED = encode_request(MetadataRequest(), 12, correlation_id=5, client_id="p")[4:].hex()
-ANSWERED = encode_response(MetadataResponse(), 12, correlation_id=5)[4:].hex()
-
-
-@pytest.fixture(scope="module")
-def frames():
-    return list(read_session(shipped_session()))
+RECORDS = 700
 
 
-def shown(every, color_system=None):
+class Reader:
+    """In place of librdkafka: makes the topic at the judge, and reads the judge's log."""
+
+    def __init__(self, server, lose=0):
+        self.server = server
+        self.lose = lose
+        self.deleted = []
+
+    def __call__(self, settings):
+        assert settings["bootstrap_servers"] == self.server.bootstrap_servers
+        return self
+
+    def create_topic(self, name, partitions):
+        self.server.loopback.call(lambda: self.server.cluster.create_topic(name, partitions))
+
+    def delete_topic(self, name):
+        self.deleted.append(name)
+
+    def read(self, topic, ends, progress):
+        for partition, end in ends.items():
+            for record in self.server.records(topic, partition)[self.lose : end]:
+                yield ReadBack(partition, record.offset, record.key, record.value)
+        progress(RECORDS)
+
+
+@pytest.fixture
+def server():
+    with JudgeServer({}) as made:
+        yield made
+
+
+def shown(server, monkeypatch, reader, terminal=False, **settings):
+    monkeypatch.setattr(demo_module, "Librdkafka", reader)
     out = io.StringIO()
-    show_session(
-        shipped_session(),
-        Console(
-            file=out, width=300, soft_wrap=True, color_system=color_system, force_terminal=color_system is not None
-        ),
-        every=every,
-    )
-    return out.getvalue()
+    console = Console(file=out, width=200, force_terminal=terminal, color_system=None)
+    code = Demo(console, {"bootstrap_servers": server.bootstrap_servers, **settings}, RECORDS).run()
+    return code, out.getvalue()
 
 
-def values(frames, name):
-    """Of the fields that have this name, in all frames."""
-    return [span.value for frame in frames for span in frame.spans if re.split(r"[.\]]", span.path)[-1] == name]
+@pytest.mark.parametrize("terminal", [False, True])
+def test_all_of_it(server, monkeypatch, terminal):
+    reader = Reader(server)
+    code, text = shown(server, monkeypatch, reader, terminal)
+    assert code == 0
+    assert f"700 lines of an access log to the cluster at {server.bootstrap_servers}, idempotently" in text
+    assert "700 records delivered: " in text
+    assert "recorded; --record FILE keeps them for Wireshark" in text
+    assert "InitProducerId 5 request" in text
+    assert "Produce 1" in text
+    assert "#n batch of a partition" in text
+    for check in ("all acknowledged", "all read back", "none twice", "in order", "where the producer said"):
+        assert f"{check} " in text
+    assert text.count("yes") == 5
+    assert text.rstrip().endswith("s in all")
+    assert len(reader.deleted) == 1
 
 
-def test_each_request_is_answered_and_each_frame_has_a_purpose(frames):
-    assert [(frame.direction, frame.title) for frame in frames] == [
-        (direction, f"{name} {kind}")
-        for name in ("ApiVersions 5", "Metadata 13", "InitProducerId 5", "Produce 12", "Produce 13")
-        for direction, kind in ((">", "request"), ("<", "response"))
-    ]
-    assert all(re.fullmatch(r"[A-Z][^.?]*[.?]", frame.purpose) for frame in frames)
+def test_a_lost_record_is_found(server, monkeypatch):
+    code, text = shown(server, monkeypatch, Reader(server, lose=1))
+    assert code == 1
+    assert "697 read, 3 missing" in text
+    assert text.count("NO") >= 2
 
 
-def test_the_broker_found_no_fault(frames):
-    codes = values(frames, "error_code")
-    assert len(codes) == 7
-    assert set(codes) == {ErrorCode.NONE}
-    assert values(frames, "base_offset")[1::2] == [0, 2]  # of the answers; the batches themselves begin at 0
+def test_what_is_not_delivered_ends_it(server, monkeypatch):
+    fault = Fault.error(ErrorCode.TOPIC_AUTHORIZATION_FAILED)
+    server.loopback.call(lambda: server.cluster.fail(ApiKey.PRODUCE, fault, times=None))
+    reader = Reader(server)
+    code, text = shown(server, monkeypatch, reader)
+    assert code == 1
+    assert "700 records were not delivered" in text
+    assert "Read back" not in text
+    assert len(reader.deleted) == 1
 
 
-def test_the_batches_are_whole(frames):
-    for frame in frames[6::2]:
-        (prefix,) = (span for span in frame.spans if span.path.endswith(".records"))
-        (batch,) = read_record_batches(frame.payload[prefix.stop : prefix.stop + prefix.value])
-        batch.check_crc()
-        assert [record.value for record in batch] in ([b"first", b"second"], [b"third"])
-
-
-def test_the_session_names_no_machine_but_the_loopback(frames):
-    hosts = values(frames, "host")
-    assert hosts
-    assert all(host == "localhost" or ipaddress.ip_address(host).is_loopback for host in hosts)
-    assert set(values(frames, "rack")) == {None}
-    # Neither a secret nor a path: what a broker that was started by a test might have let slip.
-    for text in (shipped_session(), *(frame.payload.decode("latin-1") for frame in frames)):
-        assert not re.search(r"(?i)password|secret", text)
-        assert str(Path.home()) not in text
-        assert str(Path(__file__).parents[2]) not in text
-
-
-def test_all_bytes_are_shown(frames):
-    _, *blocks = shown(every=True).split("\n\n")
-    assert len(blocks) == len(frames)
-    for block, frame in zip(blocks, frames, strict=True):
-        lines = [line for line in block.splitlines() if re.match("[0-9a-f]{4}  ", line)]
-        assert [int(line[:4], 16) for line in lines] == [span.start for span in frame.spans]
-        assert [0, *(span.stop for span in frame.spans)] == [*(span.start for span in frame.spans), len(frame.payload)]
-
-
-def test_what_is_left_out_is_counted(frames):
-    lines = shown(every=False).splitlines()
-    left_out = [line for line in lines if line.endswith("--all shows them")]
-    assert re.fullmatch(r"001c  \.\.\. 518 bytes: api_keys\[3\] to api_keys\[76\]; --all shows them", left_out[0])
-    assert len(left_out) == 3
-    complete = shown(every=True).splitlines()
-    assert [line for line in lines if line not in left_out] == [line for line in complete if line in lines]
-    behind = lines[lines.index(left_out[0]) + 1]
-    assert int(behind[:4], 16) == 0x1C + 518
-
-
-def test_one_element_is_left_out_by_its_name():
-    broker = MetadataResponse.MetadataResponseBroker(host="h")
-    answer = encode_response(MetadataResponse(brokers=[broker] * 4), 12, correlation_id=5)[4:].hex()
+def test_the_recording_can_be_kept(server, monkeypatch, tmp_path):
+    monkeypatch.setattr(demo_module, "Librdkafka", Reader(server))
     out = io.StringIO()
-    show_session(f"> {ASKED}\n< {answer}\n", Console(file=out, width=300))
-    assert "bytes: brokers[3]; --all shows them" in out.getvalue()
-    assert "response, " in out.getvalue()
-
-
-def test_colour_changes_no_text():
-    assert re.sub(r"\x1b\[[0-9;]*m", "", shown(True, "standard")) == shown(True)
-    assert "\x1b[36m" in shown(True, "standard")
-    assert "\x1b" not in shown(True)
-
-
-def test_comments_and_purposes_are_optional():
-    asked, answered = read_session(f"# a comment\n\n> {ASKED}\n< {ANSWERED} so there\n")
-    assert (asked.purpose, answered.purpose) == ("", "so there")
-    assert (asked.title, answered.title) == ("Metadata 12 request", "Metadata 12 response")
-
-
-@pytest.mark.parametrize(
-    ("text", "error", "says"),
-    [
-        ("? 00", ValueError, "line 1 is no frame"),
-        ("> 0", ValueError, "line 1 is no frame"),
-        ("# x\n> zz", ValueError, "line 2 is no frame"),
-        (f"< {ANSWERED}", ValueError, "line 1 answers no request: correlation id 5"),
-        (f"> {ASKED}\n< {ANSWERED}\n< {ANSWERED}", ValueError, "line 3 answers no request"),
-        (f"> {ASKED}00", DecodeError, "found 1 more bytes"),
-        (f"> {ASKED}\n< {ANSWERED[:-2]}", DecodeError, "need"),
-        ("> 0063000000000000", DecodeError, "expected a declared API"),
-    ],
-)
-def test_damaged_recordings(text, error, says):
-    with pytest.raises(error, match=says):
-        list(read_session(text))
+    path = tmp_path / "session.pcapng"
+    settings = {"bootstrap_servers": server.bootstrap_servers}
+    assert Demo(Console(file=out, width=200), settings, 10, path).run() == 0
+    assert f"in {path}, for Wireshark" in out.getvalue()
+    assert path.stat().st_size > 1000

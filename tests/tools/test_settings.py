@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kproto.client import ConfigError
-from kproto.tools.settings import parse_settings, read_settings
+from kproto.tools.settings import parse_settings, producer_settings, read_settings
 
 
 def test_values_have_the_types_of_the_settings():
@@ -47,3 +47,27 @@ def test_a_file_that_cannot_be_read(tmp_path, content, says):
         path.write_bytes(content)
     with pytest.raises(ConfigError, match=f"client.properties: cannot be read: {says}"):
         list(read_settings(path))
+
+
+def test_settings_of_a_producer_have_any_spelling_and_later_sources_are_stronger():
+    file = ["linger.ms=5", "queue.buffering.max.kbytes=1024", "key.serializer=StringSerializer"]
+    assert producer_settings(file, ["linger_ms = 20", "acks=1"]) == {
+        "linger_ms": 20,
+        "buffer_memory": 1 << 20,
+        "acks": 1,
+    }
+    assert producer_settings() == {}
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("linger_ms", "a setting is written name=value, such as client_id=me; there is no = behind 'linger_ms'"),
+        ("lingr_ms=secret", "there is no property 'lingr_ms': did you mean 'linger.ms'?"),
+        ("linger_ms=secret", "linger_ms: a whole number"),
+    ],
+)
+def test_what_a_producer_refuses(line, says):
+    with pytest.raises(ConfigError) as caught:
+        producer_settings([line])
+    assert str(caught.value) == says

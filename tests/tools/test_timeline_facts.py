@@ -140,7 +140,7 @@ def test_the_summary_as_a_table():
 
 def test_what_is_still_held_counts_up_to_the_end():
     events = [BatchOpened(0, A0, 1), BatchHeld(5, A0, 1, HeldReason.NO_LEADER), BatchOpened(25, A0, 2)]
-    events += [BatchHeld(26, A0, 2, HeldReason.METADATA), BatchOpened(30, A0, 3)]
+    events += [BatchHeld(26, A0, 2, HeldReason.BACKOFF), BatchOpened(30, A0, 3)]
     assert str(summary(timeline_of(events))) == (
         "no batch left; held for 29 ms in all, 25 ms of them by NO_LEADER: partitions were without a leader"
     )

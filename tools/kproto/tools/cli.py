@@ -18,9 +18,10 @@ from rich.table import Table
 from kproto.tools.cluster import api_versions as ask_versions
 from kproto.tools.cluster import cluster_tables, learn_cluster, versions_table
 from kproto.tools.console import ReaderLeft, output, silence
-from kproto.tools.demo import shipped_session, show_session
-from kproto.tools.options import client_settings, of_the_settings
+from kproto.tools.demo import RECORDS, Demo
+from kproto.tools.options import client_settings, of_a_producer, of_the_settings, settings_of_a_producer
 from kproto.tools.produce_command import produce
+from kproto.tools.session import shipped_session, show_session
 from kproto.wire import REQUESTS, RESPONSES, ApiKey, KafkaError, Message
 from kproto.wire.changes import changes, fields_at
 from kproto.wire.plain import did_you_mean
@@ -42,6 +43,7 @@ def kproto() -> None:
     \b
     Examples:
       kproto demo
+      kproto produce orders access.log -b localhost:9092
       kproto metadata localhost:9092 orders
       kproto api-versions localhost:9092
       kproto schema show Produce 9
@@ -50,17 +52,44 @@ def kproto() -> None:
 
 
 @kproto.command()
+@of_a_producer
+@click.option("--recorded", is_flag=True, help="Decode a recorded session with Apache Kafka instead: needs no broker.")
+@click.option("--records", type=click.IntRange(min=1), default=RECORDS, show_default=True, help="How many to send.")
+@click.option(
+    "--record",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="A pcapng file to keep the frames in, for Wireshark.",
+)
 @click.option("--plain", is_flag=True, help="No colour, also on a terminal.")
 @click.option("--all", "every", is_flag=True, help="All elements of long arrays.")
-def demo(plain: bool, every: bool) -> None:
-    """Decode a recorded session with Apache Kafka, byte range by byte range.
+def demo(
+    bootstrap: str | None,
+    settings: tuple[str, ...],
+    files_of_settings: tuple[Path, ...],
+    recorded: bool,
+    records: int,
+    record: Path | None,
+    plain: bool,
+    every: bool,
+) -> None:
+    """Send an access log to a broker, look at the wire, and prove that each record arrived once and in order.
+
+    Starts Tansu, a broker in memory, unless --bootstrap names a cluster; the topic it makes is deleted afterwards.
+    Needs pip install 'kproto[demo]'. Ends with 0 if every check holds, 1 if not.
 
     \b
     Examples:
       kproto demo
-      kproto demo --plain --all | less
+      kproto demo --bootstrap localhost:9092 --records 1000
+      kproto demo --recorded
+      kproto demo --recorded --plain --all | less
     """
-    show_session(shipped_session(), output(plain), every=every)
+    console = output(plain)
+    if recorded:
+        show_session(shipped_session(), console, every=every)
+        return
+    given = settings_of_a_producer(bootstrap, settings, files_of_settings)
+    click.get_current_context().exit(Demo(console, given, records, record, every).run())
 
 
 def of_a_cluster(command: Any) -> Any:

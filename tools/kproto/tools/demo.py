@@ -1,106 +1,173 @@
-"""The demonstration: a session that was recorded with Apache Kafka, decoded byte range by byte range.
+"""The demonstration: a broker, 200,000 records, and proof that each arrived once, in order, where it was said to be.
 
-Layer: tools. The frames are in `session.txt`: a line each, `>` for requests and `<` for responses, hex without the
-length prefix, and what the frame is for.
+Layer: tools. Starts Tansu, or uses the cluster that it is given; the topic is gone afterwards.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from importlib.resources import files
-from itertools import groupby
-from typing import Final, NamedTuple
+from collections.abc import Mapping
+from contextlib import ExitStack, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import monotonic
+from typing import Any, Final
+from uuid import uuid4
 
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Table
 from rich.text import Text
 
-from kproto.wire import RESPONSES, ApiKey, RequestHeader, Response
-from kproto.wire.annotate import Annotation, Span, annotate_request, annotate_response, hexdump
-from kproto.wire.envelope import request_class
+from kproto.producer import Producer, ProducerRecord, RecordMetadata
+from kproto.producer.events import BatchEvent
+from kproto.tools.access_log import access_log
+from kproto.tools.frame_log import FrameLog
+from kproto.tools.interrupts import Interrupts
+from kproto.tools.produce import Outcome, ProduceRun
+from kproto.tools.produce_report import (
+    explanation,
+    last_batches,
+    produce_progress,
+    summary_lines,
+    trouble_lines,
+)
+from kproto.tools.produce_tally import ProduceTally
+from kproto.tools.read_back import Check, Librdkafka, ReadBack, checks
+from kproto.tools.recorder import PcapngRecorder
+from kproto.tools.session import show_frame
+from kproto.tools.tansu import Tansu
+from kproto.tools.timeline import EventLog
+from kproto.tools.timeline_facts import size_text
+from kproto.tools.timeline_text import timeline_text
+from kproto.tools.undelivered import UndeliveredFile
+from kproto.wire import ApiKey
 
-__all__ = ["Frame", "read_session", "shipped_session", "show_session"]
+__all__ = ["RECORDS", "Demo"]
 
-COLOURS: Final = {">": "cyan", "<": "green"}
-ARROWS: Final = {">": "client -> broker", "<": "broker -> client"}
-ELEMENTS_SHOWN: Final = 3
-"""Of an array in the message itself; the elements of the arrays inside one are all shown."""
-
-
-class Frame(NamedTuple):
-    """One frame of a session. direction: `>` or `<`; payload: without its length; purpose: a sentence, or ""."""
-
-    direction: str
-    payload: bytes
-    title: str
-    purpose: str
-    spans: Annotation
+RECORDS: Final = 200_000
+PARTITIONS: Final = 3
+EVENTS_MAX: Final = 20_000  # the last ones, which are drawn
+BATCHES_DRAWN: Final = 12
+FACTS_MAX: Final = 6
+PICTURE_MAX: Final = 120  # columns
+PURPOSES: Final = {
+    ApiKey.INIT_PRODUCER_ID: "Who am I? The id that makes retries harmless.",
+    ApiKey.PRODUCE: "The first batch.",
+}
 
 
-def read_session(text: str) -> Iterator[Frame]:
-    """The frames of a recording, each response paired with its request by correlation id; `#` begins a comment.
+@dataclass(slots=True)
+class Demo:
+    """One demonstration. settings: of the producer; without `bootstrap_servers`, Tansu is started.
 
-    Raises DecodeError for a damaged frame, ValueError for a line that is no frame or that answers nothing.
+    records: how many; recording: where the frames go, None for a file that is gone afterwards; every: all elements of
+    what is decoded. Raises KafkaError. Use once.
     """
-    asked: dict[int, tuple[type[Response], int]] = {}
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line or line.startswith("#"):
-            continue
-        match = re.fullmatch(r"([<>]) ((?:[0-9a-f]{2})+)(?: (.*))?", line)
-        if match is None:
-            raise ValueError(f"line {number} is no frame: > or <, then hex digits")
-        direction, digits, purpose = match.groups("")
-        payload = bytes.fromhex(digits)
-        if direction == ">":
-            request, version = request_class(payload)
-            key = ApiKey(request.api_key or 0)
-            header, _ = RequestHeader.decode_prefix(payload, 0)
-            asked[header.correlation_id] = RESPONSES[key], version
-            spans = annotate_request(payload)
-        else:
-            correlation_id = int.from_bytes(payload[:4], "big", signed=True)
-            if correlation_id not in asked:
-                raise ValueError(f"line {number} answers no request: correlation id {correlation_id}")
-            response, version = asked.pop(correlation_id)
-            key = ApiKey(response.api_key or 0)
-            spans = annotate_response(payload, response, version)
-        if spans.error is not None:
-            raise spans.error
-        kind = "request" if direction == ">" else "response"
-        yield Frame(direction, payload, f"{key.message_name} {version} {kind}", purpose, spans)
 
+    console: Console
+    settings: Mapping[str, Any]
+    records: int
+    recording: Path | None = None
+    every: bool = False
+    tally: ProduceTally = field(default_factory=ProduceTally)
+    log: EventLog = field(default_factory=lambda: EventLog(EVENTS_MAX))
+    delivered: dict[int, tuple[int, int]] = field(default_factory=dict)
 
-def shipped_session() -> str:
-    """The text of the recording that comes with kproto."""
-    return files("kproto.tools").joinpath("session.txt").read_text(encoding="utf-8")
+    def run(self) -> int:
+        """The exit code: 0 if every check holds."""
+        began = monotonic()
+        with Interrupts(), ExitStack() as stack:
+            code = self._run(stack, dict(self.settings))
+        self.console.print(Text(f"\n{monotonic() - began:.1f} s in all", "bold"))
+        return code
 
+    def _run(self, stack: ExitStack, settings: dict[str, Any]) -> int:
+        what = "the cluster"
+        if "bootstrap_servers" not in settings:
+            what = "Tansu, a broker in memory,"
+            settings["bootstrap_servers"] = stack.enter_context(Tansu()).bootstrap_servers
+        consumer = Librdkafka(settings)
+        topic = f"kproto-demo-{uuid4().hex[:8]}"
+        consumer.create_topic(topic, PARTITIONS)
+        stack.callback(consumer.delete_topic, topic)
+        sent = list(access_log(self.records))
+        self._title(
+            f"{self.records:,} lines of an access log to {what} at {settings['bootstrap_servers']}, idempotently"
+        )
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="kproto-demo-")))
+        frames, outcome = self._produce(topic, sent, settings, folder)
+        if outcome.exit_code:
+            return outcome.exit_code
+        self._show_frames(frames)
+        self._show_timeline()
+        self._title("Read back by librdkafka, which shares no line with kproto")
+        return self._check(sent, self._read(consumer, topic))
 
-def show_session(text: str, console: Console, *, every: bool = False) -> None:
-    """Print a recording. every: also the elements of long arrays. Raises as `read_session`."""
-    console.print(Text("A producer meets a broker. Each line: offset, bytes, field, type, value.", style="bold"))
-    for frame in read_session(text):
-        colour = COLOURS[frame.direction]
-        console.print()
-        title = f"{ARROWS[frame.direction]}  {frame.title}, {len(frame.payload)} bytes. {frame.purpose}"
-        console.print(Text(title.rstrip(), style=f"bold {colour}"))
-        lines = hexdump(frame.payload, frame.spans)
-        shown = zip(frame.spans, lines, strict=True)
-        for left_out, group in groupby(shown, key=lambda pair: not every and _is_far(pair[0])):
-            if left_out:
-                console.print(Text(_summary([span for span, _ in group]), style="dim"))
-                continue
-            for _, line in group:
-                console.print(Text.assemble((line[:4], "dim"), line[4:56], (line[56:], colour)))
+    def _title(self, text: str) -> None:
+        self.console.print(Text(f"\n{text}", "bold"))
 
+    def _observe(self, event: BatchEvent) -> None:
+        self.tally(event)
+        self.log(event)
 
-def _is_far(span: Span) -> bool:
-    """Whether it belongs to an element of a long array that is left out."""
-    match = re.match(r"\w+\[([0-9]+)\]", span.path)
-    return match is not None and int(match[1]) >= ELEMENTS_SHOWN
+    def _delivered_to(self, number: int, metadata: RecordMetadata) -> None:
+        self.delivered[number - 1] = metadata.partition, metadata.offset
 
+    def _produce(
+        self, topic: str, sent: list[tuple[bytes, bytes]], settings: dict[str, Any], folder: Path
+    ) -> tuple[FrameLog, Outcome]:
+        recording = self.recording or folder / "session.pcapng"
+        with PcapngRecorder(recording) as recorder, UndeliveredFile(folder / "undelivered.ndjson", topic) as spare:
+            frames = FrameLog(recorder)
+            producer = Producer(**settings, observer=frames, batch_observer=self._observe)
+            run = ProduceRun(producer, spare, self.tally, delivered=self._delivered_to, notice=self.console.print)
+            began = monotonic()
+            with self._bar(produce_progress(self.console, self.tally, records=self.records)):
+                outcome = run.run(ProducerRecord(topic, value, key) for key, value in sent)
+            seconds = monotonic() - began
+        for line in (*summary_lines(self.tally, seconds), *trouble_lines(outcome, spare, f"record {self.tally.read}")):
+            self.console.print(line, markup=False)
+        kept = (
+            f"in {recording}, for Wireshark" if self.recording else "recorded; --record FILE keeps them for Wireshark"
+        )
+        self.console.print(f"{frames.frames:,} frames, {size_text(recording.stat().st_size)}, {kept}", markup=False)
+        return frames, outcome
 
-def _summary(spans: list[Span]) -> str:
-    """One line for ranges that are left out."""
-    ends = [span.path.partition("]")[0] + "]" for span in (spans[0], spans[-1])]
-    size = spans[-1].stop - spans[0].start
-    return f"{spans[0].start:04x}  ... {size} bytes: {' to '.join(dict.fromkeys(ends))}; --all shows them"
+    def _bar(self, progress: Progress) -> Any:
+        return progress if self.console.is_terminal else nullcontext()
+
+    def _show_frames(self, frames: FrameLog) -> None:
+        self._title("What went over the wire. Each line: offset, bytes, field, type, value.")
+        for api_key, purpose in PURPOSES.items():
+            for frame in frames.exchange(api_key, purpose):
+                self.console.print()
+                show_frame(frame, self.console, elements=None if self.every else 1)
+
+    def _show_timeline(self) -> None:
+        self._title("How the last batches filled, why they left, and when they were answered")
+        timeline = last_batches(self.log.timeline(), BATCHES_DRAWN)
+        ascii_only = not self.console.encoding.lower().startswith("utf")
+        width = min(self.console.width, PICTURE_MAX)
+        self.console.print(timeline_text(timeline, width, ascii_only=ascii_only, facts_max=FACTS_MAX))
+        self.console.print(explanation(self.log), markup=False)
+
+    def _read(self, consumer: Librdkafka, topic: str) -> list[ReadBack]:
+        ends: dict[int, int] = {}
+        for partition, offset in self.delivered.values():
+            ends[partition] = max(ends.get(partition, 0), offset + 1)
+        progress = Progress(
+            TextColumn("reading"), BarColumn(30), MofNCompleteColumn(), console=self.console, transient=True
+        )
+        with self._bar(progress):
+            task = progress.add_task("", total=len(self.delivered))
+            return list(consumer.read(topic, ends, lambda records: progress.update(task, completed=records)))
+
+    def _check(self, sent: list[tuple[bytes, bytes]], found: list[ReadBack]) -> int:
+        table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+        results: list[Check] = checks(sent, self.delivered, found)
+        for check in results:
+            verdict = Text("yes", "bold green") if check.holds else Text("NO", "bold red")
+            table.add_row(check.name, verdict, check.found)
+        self.console.print(table)
+        return 0 if all(check.holds for check in results) else 1

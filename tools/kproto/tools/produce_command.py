@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 from typing import Any, Final
@@ -32,6 +33,7 @@ from kproto.wire import KafkaError
 __all__ = ["produce"]
 
 NOT_DELIVERED: Final = 1
+STDIN: Final = Path("-")
 PICTURE_MAX: Final = 160  # columns
 
 
@@ -79,28 +81,37 @@ def produce(topic: str, files: tuple[Path, ...], form: str, **given: Any) -> Non
       kproto produce orders -b localhost:9092 --format ndjson --explain < records.ndjson
       kproto produce orders access.log -b localhost:9092 -F client.properties --explain-svg timeline.svg
     """
-    sources = [_stdin() if str(path) == "-" else Source.of(path) for path in files or (Path("-"),)]
     default = ProducerRecord(
         topic,
-        key=None if given["key"] is None else os.fsencode(given["key"]),
+        key=_bytes(given["key"]),
         partition=given["partition"],
         headers=tuple(map(_header, given["headers"])),
     )
+    input_form = InputForm(InputFormat(form), default, _separator(given["key_separator"]), _bytes(given["null"]))
     settings = settings_of_a_producer(given["bootstrap"], given["settings"], given["files_of_settings"])
     view = _View(given["quiet"], given["explain"], given["svg"])
     with Producer(**settings, batch_observer=view.observe) as producer:
         limit = min(producer.config.max_request_size, producer.config.buffer_memory)
-        input_form = InputForm(InputFormat(form), default, _separator(given), _null(given), limit)
+        reader = RecordReader(_sources(files), replace(input_form, size_max=limit))
         try:
             _meet(producer, default, given["timeout_s"])
         except KafkaError as error:
-            view.complain(f"{error}; nothing was read")
+            view.complain(f"Error: {error}; nothing was read")
             click.get_current_context().exit(NOT_DELIVERED)
-        reader = RecordReader(sources, input_form)
         with UndeliveredFile(given["spare"], topic) as undelivered:
-            outcome = view.run(producer, reader, undelivered)
-        view.report(outcome, undelivered, reader.place)
+            outcome = view.run(producer, reader, undelivered, is_typed=_is_typed(files))
+    view.report(outcome, undelivered, reader.place)
     click.get_current_context().exit(outcome.exit_code)
+
+
+def _sources(files: tuple[Path, ...]) -> list[Source]:
+    stdin = Source("stdin", sys.stdin.buffer)
+    return [stdin if path == STDIN else Source.of(path) for path in files or (STDIN,)]
+
+
+def _is_typed(files: tuple[Path, ...]) -> bool:
+    """Whether somebody types records on a terminal."""
+    return STDIN in (files or (STDIN,)) and sys.stdin.isatty()
 
 
 def _meet(producer: Producer, default: ProducerRecord, timeout_s: float) -> None:
@@ -124,9 +135,10 @@ class _View:
         self._notes = consoles.notes()
         self._seconds = 0.0
 
-    def complain(self, text: str) -> None:
-        """On stderr."""
-        self._notes.print(f"Error: {text}", markup=False)
+    def complain(self, text: str, style: str = "red") -> None:
+        """On stderr; nobody need hear it, and the run goes on."""
+        with suppress(consoles.ReaderLeft, OSError):
+            self._notes.print(text, markup=False, style=style)
 
     def observe(self, event: BatchEvent) -> None:
         """The producer's batch observer."""
@@ -134,12 +146,17 @@ class _View:
         if self._log is not None:
             self._log(event)
 
-    def run(self, producer: Producer, reader: RecordReader, undelivered: UndeliveredFile) -> Outcome:
+    def run(self, producer: Producer, reader: RecordReader, undelivered: UndeliveredFile, *, is_typed: bool) -> Outcome:
         """Send all that there is, behind a bar where there is a terminal that nobody types on."""
-        run = ProduceRun(producer, undelivered, self._tally, notice=self._notes.print)
-        bar = not self._quiet and self._notes.is_terminal and not sys.stdin.isatty()
+        run = ProduceRun(producer, undelivered, self._tally, notice=lambda text: self.complain(text, ""))
+        shown: AbstractContextManager[object] = nullcontext()
+        if self._notes.is_terminal and not self._quiet:
+            if is_typed:
+                self.complain("records, one a line; end with Ctrl-D", "dim")
+            else:
+                shown = produce_progress(self._notes, self._tally, reader)
         began = monotonic()
-        with produce_progress(self._notes, self._tally, reader) if bar else nullcontext():
+        with shown:
             outcome = run.run(reader)
         self._seconds = monotonic() - began
         return outcome
@@ -147,7 +164,7 @@ class _View:
     def report(self, outcome: Outcome, undelivered: UndeliveredFile, place: str) -> None:
         """The picture and the summary on stdout, which may have been closed; trouble on stderr."""
         for line in trouble_lines(outcome, undelivered, place):
-            self.complain(line)
+            self.complain(f"Error: {line}")
         out = consoles.output()
         try:
             if self._log is not None:
@@ -168,32 +185,26 @@ class _View:
             try:
                 self._svg.write_text(timeline_svg(timeline), encoding="utf-8")
             except OSError as error:
-                self.complain(f"{self._svg} cannot be written: {error.strerror or error}")
+                self.complain(f"Error: {self._svg} cannot be written: {error.strerror or error}")
 
 
 def _has_boxes(out: Console) -> bool:
     return out.encoding.lower().startswith("utf")
 
 
-def _stdin() -> Source:
-    if sys.stdin.isatty():
-        consoles.notes().print("records, one a line; end with Ctrl-D", style="dim")
-    return Source("stdin", click.get_binary_stream("stdin"))
-
-
 def _header(text: str) -> tuple[str, bytes | None]:
     name, equals, value = text.partition("=")
     if not equals or not name:
         raise click.BadParameter(f"a header is written name=value, not {text!r}", param_hint="-H")
-    return name, os.fsencode(value)
+    return name, _bytes(value)
 
 
-def _separator(given: dict[str, Any]) -> bytes | None:
-    text = given["key_separator"]
+def _separator(text: str | None) -> bytes | None:
     if text == "":
         raise click.BadParameter("at least one character", param_hint="--key-separator")
-    return None if text is None else os.fsencode(text.replace("\\t", "\t"))
+    return _bytes(None if text is None else text.replace("\\t", "\t"))
 
 
-def _null(given: dict[str, Any]) -> bytes | None:
-    return None if given["null"] is None else os.fsencode(given["null"])
+def _bytes(text: str | None) -> bytes | None:
+    """As they were on the command line, whatever its encoding."""
+    return None if text is None else os.fsencode(text)

@@ -5,6 +5,7 @@ Layer: tools. Numbers come from the tally; here they become text.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from typing import Final
 
@@ -108,9 +109,12 @@ def trouble_lines(outcome: Outcome, undelivered: UndeliveredFile, place: str) ->
     if outcome.interrupted is not None:
         yield f"interrupted behind {place}; what follows was not sent"
     if outcome.undelivered:
-        again = f"kproto produce TOPIC {undelivered.path} --format ndjson"
-        were = "1 record was" if outcome.undelivered == 1 else f"{outcome.undelivered:,} records were"
-        yield f"{were} not delivered; each is in {undelivered.path} with its reason. To send them again: {again}"
+        path = undelivered.path
+        again = f"kproto produce {undelivered.topic} {shlex.quote(str(path))} --format ndjson"
+        one = outcome.undelivered == 1
+        were = "1 record was" if one else f"{outcome.undelivered:,} records were"
+        why = f"see {path} for the reason{'' if one else 's'}"
+        yield f"{were} not delivered; {why}. To send {'it' if one else 'them'} again: {again}"
     if undelivered.spilled:
         yield f"{undelivered.spilled:,} of them could not be written there, and stand above"
 

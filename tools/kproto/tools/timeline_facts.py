@@ -46,7 +46,6 @@ ADVICE: Final[Mapping[SendReason, str]] = {
 
 HELD_ADVICE: Final[Mapping[HeldReason, str]] = {
     HeldReason.NO_LEADER: "partitions were without a leader",
-    HeldReason.METADATA: "metadata was slow to come",
     HeldReason.NOT_CONNECTED: "connections were slow to be ready",
     HeldReason.THROTTLED: "the brokers asked for pauses: the client's quota is used up",
     HeldReason.WRITING: "the network takes less than is sent",

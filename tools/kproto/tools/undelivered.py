@@ -42,10 +42,12 @@ class UndeliveredFile:
 
     path: None for TOPIC.undelivered.ndjson here, with a number if that exists. Nothing is ever overwritten: it may be
     what an earlier run left, or the very input. A line that cannot be written, as on a full disk, goes to stderr.
-    records: how many were added; spilled: how many of them are on stderr. Raises UndeliveredFileError.
+    topic: of the command; records: how many were added; spilled: how many of them are on stderr. Raises
+    UndeliveredFileError.
     """
 
     def __init__(self, path: Path | None, topic: str) -> None:
+        self.topic = topic
         self.records = 0
         self.spilled = 0
         self._size = 0

@@ -170,15 +170,15 @@ class NetworkClient:
         """Whether a request may be sent to the node now, see `readiness`."""
         return self.readiness(node_id, now_ms) is Readiness.READY
 
-    def readiness(self, node_id: int, now_ms: int) -> Readiness:
+    def readiness(self, node_id: int, now_ms: int, *, metadata_first: bool = True) -> Readiness:
         """Whether a request may be sent to the node now, or why not; a connection is begun where that may be.
 
-        Nothing is ready while a metadata update is due: it goes first.
+        metadata_first: nothing is ready while a metadata update is due (CONN-8), however long no node can be asked.
         """
         found = self.connections.get(node_id)
         if self._closed or found is None:
             return Readiness.NOT_CONNECTED
-        if self.metadata.time_to_next_update_ms(now_ms) == 0:
+        if metadata_first and self.metadata.time_to_next_update_ms(now_ms) == 0:
             return Readiness.METADATA_DUE
         self.connections.usable(found, now_ms)
         return Readiness.NOT_CONNECTED if found.connection is None else found.connection.readiness()

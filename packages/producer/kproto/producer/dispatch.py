@@ -30,7 +30,6 @@ from kproto.wire.records import Compression
 __all__ = ["Dispatch"]
 
 HELD_BY: Final = {
-    Readiness.METADATA_DUE: HeldReason.METADATA,
     Readiness.NOT_CONNECTED: HeldReason.NOT_CONNECTED,
     Readiness.THROTTLED: HeldReason.THROTTLED,
     Readiness.WRITING: HeldReason.WRITING,
@@ -79,7 +78,8 @@ class Dispatch:
             if lane.node_id == NO_LEADER:
                 self._without_leader(lane, now_ms)
                 continue
-            readiness = self._network.readiness(lane.node_id, now_ms)
+            # Metadata goes first where anybody can be asked; a leader that is there does not wait until somebody can.
+            readiness = self._network.readiness(lane.node_id, now_ms, metadata_first=False)
             if readiness is not Readiness.READY:
                 if lane.blocked_since_ms is None:
                     lane.blocked_since_ms = now_ms

@@ -53,8 +53,6 @@ class HeldReason(Enum):
 
     NO_LEADER = auto()
     """No leader of the partition is known; metadata is asked for."""
-    METADATA = auto()
-    """Metadata is due, and goes first."""
     NOT_CONNECTED = auto()
     """The connection to the leader is not ready."""
     THROTTLED = auto()

@@ -7,6 +7,7 @@ wait until the pass is over, which is well under a millisecond.
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # `signal` makes enums of what it gives: 5 us a call, and these 0.05
 import signal
 import threading
 from types import FrameType, TracebackType
@@ -15,43 +16,68 @@ from typing import Any, Final
 __all__ = ["HeldSignals"]
 
 SIGNALS: Final = tuple(
-    getattr(signal, name)
+    int(getattr(signal, name))
     for name in ("SIGINT", "SIGTERM", "SIGALRM", "SIGHUP", "SIGUSR1", "SIGUSR2")
     if hasattr(signal, name)
 )
 
 
 class HeldSignals:
-    """A context manager; in any thread but the main one it does nothing. What came meanwhile is raised on the way out.
+    """A context manager; in any thread but the main one it does nothing. What came meanwhile is handled on the way out.
 
     One for each use: not to be shared.
     """
 
-    __slots__ = ("_came", "_handlers")
+    __slots__ = ("_came", "_handlers", "_over")
 
     def __init__(self) -> None:
-        self._handlers: list[tuple[int, Any]] = []
-        self._came: list[int] = []
+        self._handlers: dict[int, Any] = {}
+        self._came: dict[int, FrameType | None] = {}
+        self._over = False
 
     def __enter__(self) -> None:
         if threading.get_ident() != threading.main_thread().ident:
             return
-        for number in SIGNALS:
-            handler = signal.getsignal(number)
-            if callable(handler):
-                self._handlers.append((number, handler))
-                signal.signal(number, self._note)
+        try:
+            for number in SIGNALS:
+                handler = _signal.getsignal(number)
+                if callable(handler):
+                    self._handlers[number] = handler
+                    _signal.signal(number, self._note)
+        except BaseException:  # a handler that is not held yet has raised
+            self.__exit__()
+            raise
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None = None,
+        error: BaseException | None = None,
+        trace: TracebackType | None = None,
     ) -> None:
-        while self._handlers:
-            number, handler = self._handlers[-1]
-            signal.signal(number, handler)
-            self._handlers.pop()
+        self._over = True
+        try:
+            self._put_back()
+        finally:
+            self._put_back()  # what is back already may have raised
+            self._handle()
+
+    def _put_back(self) -> None:
+        for number, handler in self._handlers.items():
+            if _signal.getsignal(number) == self._note:
+                _signal.signal(number, handler)
+
+    def _handle(self) -> None:
+        """Called, not raised again: an event loop that watches for the signal has heard of it when it came."""
         for number in self._came:
-            signal.raise_signal(number)
+            frame = self._came.pop(number)
+            try:
+                self._handlers[number](number, frame)
+            finally:
+                self._handle()
+            return
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if number not in self._came:
-            self._came.append(number)
+        if self._over:  # left behind, where what was put back has raised again and again
+            self._handlers[number](number, frame)
+        else:
+            self._came[number] = frame

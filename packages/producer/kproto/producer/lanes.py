@@ -64,12 +64,13 @@ class Lanes:
         news = self._accumulator.news
         while news:
             self.look(self.state(news.popleft().partition), now_ms)
-        hurrying = self._accumulator.hurrying
-        if hurrying and not self._hurried:
+        if not self._accumulator.hurrying:
+            self._hurried = False
+        elif not self._hurried:
+            self._hurried = True
             for lane in [*self.lanes.values()]:
                 for state in [*lane.listed]:
                     self.look(state, now_ms)
-        self._hurried = hurrying
         return self._pop_timers(now_ms)
 
     def _pop_timers(self, now_ms: int) -> list[PartitionState]:
@@ -93,6 +94,8 @@ class Lanes:
             reason = self.reason(state, head, now_ms)
             if reason is None:
                 lane.due.pop(state, None)
+                if head.state is BatchState.OPEN:
+                    self._hurried = False  # one that lingers: haste, should there be any now, has to look at it again
             elif state not in lane.due:
                 lane.due[state] = None
                 if self._observer is not None:
