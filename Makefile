@@ -23,7 +23,7 @@ $(READY): pyproject.toml
 test: $(READY)  ## every test that needs neither a broker nor Java; creates .venv on first use
 	$(BIN)/python -m pytest -n $(JOBS) -m "not broker and not java"
 
-demo: $(READY)  ## a recorded session, byte range by byte range
+demo: $(READY)  ## a broker, 200,000 records, and proof that each arrived once, in order
 	$(BIN)/python -m kproto.tools demo
 
 check: $(READY)  ## lint, types, import layers

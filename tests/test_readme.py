@@ -9,9 +9,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from client.loopback import Loopback
-from client.scripted_broker import ScriptedBroker
-from client.scripted_cluster import ScriptedCluster
+from tools.judge_server import JudgeServer
 
 from kproto.tools.cli import kproto
 
@@ -33,9 +31,7 @@ def test_the_examples_print_what_is_shown():
 @pytest.fixture(scope="module")
 def broker():
     """Where the examples' localhost:9092 is."""
-    cluster = ScriptedCluster()
-    cluster.create_topic("orders", 3)
-    with Loopback(ScriptedBroker(cluster)) as server:
+    with JudgeServer({"orders": 3}) as server:
         yield server.bootstrap_servers
 
 
@@ -53,7 +49,9 @@ def test_the_programs_run_and_print_what_is_shown(block, broker, capsys, monkeyp
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_each_command_exists(command, broker):
+def test_each_command_exists(command, broker, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "access.log").write_text("GET /\nGET /orders\n")
     program, *arguments = command.split()
     if program == "make":
         targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))

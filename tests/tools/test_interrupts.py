@@ -37,8 +37,16 @@ def test_what_is_held_is_raised_behind(interrupts):
     with pytest.raises(Interrupted):
         whole()
     assert steps == ["whole"]
-    with interrupts.held:  # it came once
-        steps.append("again")
+    signal.raise_signal(signal.SIGTERM)  # the first was raised, the others count
+    with interrupts.held:
+        signal.raise_signal(signal.SIGINT)
+    assert interrupts.signals == [signal.SIGINT, signal.SIGTERM, signal.SIGINT]
+
+
+def test_quiet_counts(interrupts):
+    interrupts.quiet = True
+    signal.raise_signal(signal.SIGINT)
+    assert interrupts.signals == [signal.SIGINT]
 
 
 def test_other_threads_hold_nothing(interrupts):

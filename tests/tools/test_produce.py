@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
+from time import monotonic
+from types import SimpleNamespace
 
 import pytest
 from tools.judge_server import JudgeServer
@@ -171,6 +173,38 @@ def test_what_the_input_raises_else_is_raised_behind_the_delivery(server, tmp_pa
     assert len(server.records("orders")) == 3
 
 
+def test_the_grace_after_a_signal_ends(server, tmp_path, monkeypatch):
+    monkeypatch.setattr("kproto.tools.produce.GRACE_S", 0.2)
+    silent = Fault.silence(FaultPoint.BEFORE_APPEND)
+    server.loopback.call(lambda: server.cluster.fail(ApiKey.PRODUCE, silent, times=None))
+    running = Running(server, tmp_path)
+
+    def records():
+        yield from numbered(3)
+        signal.raise_signal(signal.SIGINT)
+
+    assert running.run(records()).exit_code == 130
+    assert sorted(line["value"] for line in running.undelivered) == ["0", "1", "2"]
+
+
+def test_a_signal_while_the_last_records_are_under_way(server, tmp_path):
+    """Nothing is left to read; it is an interruption all the same, and nothing is lost."""
+    silent = Fault.silence(FaultPoint.BEFORE_APPEND)
+    server.loopback.call(lambda: server.cluster.fail(ApiKey.PRODUCE, silent, times=None))
+    running = Running(server, tmp_path)
+    running.notices = SimpleNamespace(append=lambda notice: signal.raise_signal(signal.SIGINT))
+    close = running.producer.close
+
+    def closing(*timeout):
+        if not timeout:
+            signal.raise_signal(signal.SIGINT)
+        return close(*timeout)
+
+    running.producer.close = closing
+    assert running.run(numbered(3)).exit_code == 130
+    assert len(running.undelivered) == 3
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_the_reading_and_what_was_accepted_is_delivered(server, tmp_path, number, code):
     def records():
@@ -181,21 +215,15 @@ def test_a_signal_ends_the_reading_and_what_was_accepted_is_delivered(server, tm
     running = Running(server, tmp_path, linger_ms=10_000)
     outcome = running.run(records())
     assert (outcome.exit_code, running.tally.delivered, running.undelivered) == (code, 3, [])
-    assert running.notices == ["stopping: 3 records have 5 s to be delivered, Ctrl-C again gives them up"]
 
 
-def test_a_second_signal_gives_up_what_is_left(server, tmp_path):
+def test_a_second_signal_gives_up_what_is_left(server, tmp_path, monkeypatch):
+    monkeypatch.setattr("kproto.tools.produce.GRACE_S", 60)
+    began = monotonic()
     silent = Fault.silence(FaultPoint.BEFORE_APPEND)
     server.loopback.call(lambda: server.cluster.fail(ApiKey.PRODUCE, silent, times=None))
     running = Running(server, tmp_path)
-    close = running.producer.close
-
-    def interrupted(timeout):
-        if timeout:
-            signal.raise_signal(signal.SIGINT)
-        return close(timeout)
-
-    running.producer.close = interrupted
+    running.notices = SimpleNamespace(append=lambda notice: signal.raise_signal(signal.SIGINT))
 
     def records():
         yield from numbered(3)
@@ -204,6 +232,7 @@ def test_a_second_signal_gives_up_what_is_left(server, tmp_path):
     outcome = running.run(records())
     assert (outcome.exit_code, outcome.undelivered) == (130, 3)
     assert sorted(line["value"] for line in running.undelivered) == ["0", "1", "2"]
+    assert monotonic() - began < 30
 
 
 def test_an_interrupted_send_leaves_no_record_behind(server, tmp_path):

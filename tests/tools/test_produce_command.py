@@ -227,7 +227,7 @@ def test_what_a_signal_cuts_off_is_in_the_file(server):
         ):
             pass
         process.send_signal(signal.SIGINT)
-        assert process.stderr.readline().startswith(b"stopping: 2 records have 5 s to be delivered")
+        assert process.stderr.readline().startswith(b"stopping: 2 under way have 5 s")
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=30)
     assert process.returncode == 130

@@ -32,13 +32,16 @@ class Interrupted(KeyboardInterrupt):
 
 
 class Interrupts:
-    """While its block lasts, a signal raises Interrupted in the main thread; inside `held`, behind that.
+    """While its block lasts, the first signal raises Interrupted in the main thread; inside `held`, behind that.
 
-    `with interrupts.held:` costs little. It may not be nested.
+    signals: all that came, in order. quiet: whether one only counts, as it does after the first has been raised.
+    `with interrupts.held:` costs little; it may not be nested.
     """
 
     def __init__(self) -> None:
-        self.held = _Held()
+        self.held = _Held(self)
+        self.signals: list[int] = []
+        self.quiet = False
         self._before: list[tuple[int, Any]] = []
 
     def __enter__(self) -> Self:
@@ -53,20 +56,25 @@ class Interrupts:
             signal.signal(*self._before.pop())
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self.held.active:
-            self.held.came = number
-        else:
-            raise Interrupted(number)
+        self.signals.append(number)
+        if not self.held.active:
+            self.tell()
+
+    def tell(self) -> None:
+        """Raises Interrupted if a signal came and none was raised yet."""
+        if self.signals and not self.quiet:
+            self.quiet = True
+            raise Interrupted(self.signals[0])
 
 
 class _Held:
     """See `Interrupts.held`. In any thread but the main one it does nothing: no handler runs there."""
 
-    __slots__ = ("_main", "active", "came")
+    __slots__ = ("_interrupts", "_main", "active")
 
-    def __init__(self) -> None:
+    def __init__(self, interrupts: Interrupts) -> None:
         self.active = False
-        self.came = 0
+        self._interrupts = interrupts
         self._main = threading.main_thread().ident
 
     def __enter__(self) -> None:
@@ -76,6 +84,4 @@ class _Held:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         if threading.get_ident() == self._main:
             self.active = False
-            if self.came:
-                number, self.came = self.came, 0
-                raise Interrupted(number)
+            self._interrupts.tell()

@@ -6,9 +6,11 @@ Layer: tools. What it keeps of a record it keeps until the record is acknowledge
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from time import monotonic_ns, sleep
+from math import inf
+from threading import Thread
+from time import monotonic, monotonic_ns, sleep
 from typing import Final
 
 from kproto.client import AuthenticationError, KafkaTimeoutError, TopicPartition
@@ -34,6 +36,7 @@ from kproto.wire import KafkaError
 __all__ = ["Outcome", "ProduceRun"]
 
 GRACE_S: Final = 5.0  # after a signal, for what was accepted
+WATCH_S: Final = 0.05  # between looks for signals
 RETRY_S: Final = 0.005  # after a send that found no room
 HOPELESS: Final = (ProducerFatalError, ProducerClosedError, AuthenticationError)  # as will be all that follow
 OF_THE_PLACE: Final = (
@@ -94,39 +97,49 @@ class ProduceRun:
         """Send them all, wait for their ends, and close. A signal ends it early: what was accepted has GRACE_S then,
         and a second one gives that up. What `records` raises, beside InputError, is raised behind all that.
         """
-        bad_input = hopeless = interrupted = None
+        ended = Outcome()
         with self._interrupts:
             try:
-                for record in records:
-                    self._send(record)
-            except InputError as error:
-                bad_input = error
-            except HOPELESS as error:
-                hopeless = error
-            except Interrupted as error:
-                interrupted = error
+                ended = self._send_all(records)
+            except Interrupted:
+                pass  # it is in `signals`
             finally:
-                interrupted = self._end(interrupted)
-        return Outcome(self._undelivered.records, bad_input, hopeless, interrupted)
+                self._end()
+        signals = self._interrupts.signals
+        return replace(
+            ended, undelivered=self._undelivered.records, interrupted=Interrupted(signals[0]) if signals else None
+        )
 
-    def _end(self, interrupted: Interrupted | None) -> Interrupted | None:
-        """Close, whatever comes; a record that has not ended even then is written down. The first signal that came."""
-        for timeout_s in (None, GRACE_S, 0, 0)[interrupted is not None :]:
-            if timeout_s == GRACE_S and self._pending:
-                left = f"{len(self._pending)} records have {timeout_s:.0f} s to be delivered"
-                self._notice(f"stopping: {left}, Ctrl-C again gives them up")
-            try:
-                self._producer.close(timeout_s)
-                break
-            except Interrupted as error:
-                interrupted = interrupted or error
+    def _send_all(self, records: Iterable[ProducerRecord]) -> Outcome:
         try:
-            with self._interrupts.held:
-                for number in list(self._pending):
-                    self._fail(number, WriteStatus.POSSIBLY, KafkaError("was given up when the command ended"))
-        except Interrupted as error:
-            interrupted = interrupted or error
-        return interrupted
+            for record in records:
+                self._send(record)
+        except InputError as error:
+            return Outcome(bad_input=error)
+        except HOPELESS as error:
+            return Outcome(hopeless=error)
+        finally:
+            self._interrupts.quiet = True  # from here on `_end` looks for signals: none may cut it short
+        return Outcome()
+
+    def _end(self) -> None:
+        """Close, as patiently as signals allow; what has not ended even then is written down."""
+        closing = Thread(target=self._producer.close, name="kproto-produce-close", daemon=True)
+        closing.start()
+        signals, deadline = self._interrupts.signals, inf
+        while closing.is_alive():
+            closing.join(WATCH_S)
+            if signals and deadline == inf:
+                deadline = monotonic() + GRACE_S
+                left = len(self._pending)
+                if left:
+                    self._notice(f"stopping: {left} under way have {GRACE_S:.0f} s, Ctrl-C again gives them up")
+            if len(signals) > 1 or monotonic() > deadline:
+                self._producer.close(0)
+                closing.join(1)
+                break
+        for number in list(self._pending):
+            self._fail(number, WriteStatus.POSSIBLY, KafkaError("was given up when the command ended"))
 
     def _send(self, record: ProducerRecord) -> None:
         """Accepted, or refused and written down. What waits for room waits on: it comes as others end."""
