@@ -7,10 +7,18 @@ import java.io.FileDescriptor;
 import java.io.FileOutputStream;
 import java.io.InputStreamReader;
 import java.io.PrintStream;
+import java.lang.reflect.Method;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
+import java.util.HashMap;
 import java.util.HexFormat;
+import java.util.Map;
+import java.util.TreeSet;
+import javax.security.auth.login.AppConfigurationEntry;
+import org.apache.kafka.clients.producer.KafkaProducer;
+import org.apache.kafka.clients.producer.ProducerConfig;
 import org.apache.kafka.common.compress.Compression;
+import org.apache.kafka.common.config.types.Password;
 import org.apache.kafka.common.errors.InvalidMetadataException;
 import org.apache.kafka.common.errors.RetriableException;
 import org.apache.kafka.common.header.Header;
@@ -27,6 +35,10 @@ import org.apache.kafka.common.record.internal.MemoryRecordsBuilder;
 import org.apache.kafka.common.record.internal.MutableRecordBatch;
 import org.apache.kafka.common.record.internal.Record;
 import org.apache.kafka.common.record.internal.RecordBatch;
+import org.apache.kafka.common.security.JaasContext;
+import org.apache.kafka.common.serialization.ByteArraySerializer;
+import org.slf4j.Logger;
+import org.slf4j.helpers.NOPLogger;
 
 /**
  * Kafka's own classes as a judge: one request a line on standard input, one answer a line on standard output.
@@ -37,6 +49,9 @@ import org.apache.kafka.common.record.internal.RecordBatch;
  *   batch HEX                  the batches and records of a records field
  *   write MAGIC CODEC JSON     a records field that Kafka builds, as hex
  *   errors, apikeys            Kafka's tables
+ *   settings                   the names of the producer's settings
+ *   config HEX                 what a producer makes of settings, given as JSON in UTF-8
+ *   jaas HEX                   the login module of a sasl.jaas.config in UTF-8, and its options
  *
  * What fails is answered by "error CLASS: MESSAGE" and ends nothing.
  */
@@ -71,6 +86,9 @@ public class KafkaJudge {
             case "write": return write(Byte.parseByte(words[1]), words[2], JSON.readTree(words[3]));
             case "errors": return errors();
             case "apikeys": return apiKeys();
+            case "settings": return JSON.writeValueAsString(new TreeSet<>(ProducerConfig.configNames()));
+            case "config": return config(JSON.readTree(HEX.parseHex(words[1])));
+            case "jaas": return jaas(words.length > 1 ? new String(HEX.parseHex(words[1]), StandardCharsets.UTF_8) : "");
             default: throw new IllegalArgumentException("no such request: " + words[0]);
         }
     }
@@ -212,5 +230,28 @@ public class KafkaJudge {
                 headers.addArray().add(key.requestHeaderVersion(version)).add(key.responseHeaderVersion(version));
         }
         return JSON.writeValueAsString(rows);
+    }
+
+    static String config(JsonNode settings) throws Exception {
+        Map<String, Object> properties = new HashMap<>();
+        properties.put(ProducerConfig.BOOTSTRAP_SERVERS_CONFIG, "localhost:9092");
+        properties.put(ProducerConfig.KEY_SERIALIZER_CLASS_CONFIG, ByteArraySerializer.class);
+        properties.put(ProducerConfig.VALUE_SERIALIZER_CLASS_CONFIG, ByteArraySerializer.class);
+        settings.fields().forEachRemaining(field -> properties.put(field.getKey(), field.getValue().asText()));
+        ProducerConfig config = new ProducerConfig(properties);
+        Method deliveryTimeout = KafkaProducer.class.getDeclaredMethod("configureDeliveryTimeout", ProducerConfig.class, Logger.class);
+        deliveryTimeout.setAccessible(true);
+        ObjectNode answer = JSON.createObjectNode();
+        config.values().forEach((name, value) -> answer.put(name, value == null ? null : value.toString()));
+        answer.put(ProducerConfig.DELIVERY_TIMEOUT_MS_CONFIG, deliveryTimeout.invoke(null, config, NOPLogger.NOP_LOGGER).toString());
+        return JSON.writeValueAsString(answer);
+    }
+
+    static String jaas(String text) throws Exception {
+        AppConfigurationEntry entry = JaasContext.loadClientContext(Map.of("sasl.jaas.config", new Password(text))).configurationEntries().get(0);
+        ObjectNode answer = JSON.createObjectNode();
+        answer.put("module", entry.getLoginModuleName());
+        answer.set("options", JSON.valueToTree(entry.getOptions()));
+        return JSON.writeValueAsString(answer);
     }
 }

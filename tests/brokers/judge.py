@@ -151,6 +151,21 @@ class Judge:
             for key, name, message_name, first, last, headers in json.loads(self._ask("apikeys"))
         ]
 
+    def settings(self) -> list[str]:
+        """The names of all settings of Kafka's producer."""
+        names: list[str] = json.loads(self._ask("settings"))
+        return names
+
+    def config(self, properties: dict[str, str]) -> dict[str, str | None]:
+        """What Kafka's producer makes of its properties, all as text. Raises JudgeError("ConfigException")."""
+        values: dict[str, str | None] = json.loads(self._ask("config", json.dumps(properties).encode().hex()))
+        return values
+
+    def jaas(self, text: str) -> tuple[str, dict[str, str]]:
+        """The login module of a sasl.jaas.config, and its options."""
+        entry = json.loads(self._ask("jaas", text.encode().hex()))
+        return entry["module"], entry["options"]
+
     def close(self) -> None:
         """End the JVM. May be called again."""
         if self._jvm.poll() is None:

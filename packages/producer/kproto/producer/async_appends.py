@@ -16,7 +16,6 @@ from kproto.producer.async_delivery import AsyncDelivery
 from kproto.producer.batch import OnDelivery
 from kproto.producer.errors import BufferFullError
 from kproto.producer.queues import Appended, Fields, TopicQueues
-from kproto.producer.record import RecordMetadata
 from kproto.producer.record_path import ProducerRecord, placeholder
 from kproto.wire import KafkaError
 from kproto.wire.records import RecordBatchBuilder
@@ -56,47 +55,59 @@ class AsyncAppends:
         try:
             queues, left_ms = await self.topic(record)
             partition, fields = self._prepared(queues, record)
-            ended = self._on_delivery(on_delivery)
-            appended = await self._engine.with_room(
-                lambda wake, memory: self._accumulator.append(
-                    queues, partition, fields, ended, now_ms=monotonic_ms(), wake=wake, memory=memory
-                ),
-                left_ms,
-            )
+            ended = self._ended(on_delivery)
+            appended = self._append(queues, partition, fields, ended)
+            if appended is None:
+                appended = await self._engine.with_room(
+                    lambda wake, memory: self._accumulator.append(
+                        queues, partition, fields, ended, now_ms=monotonic_ms(), wake=wake, memory=memory
+                    ),
+                    left_ms,
+                )
         except KafkaError as error:
             self._refused(record, error)
             raise
         return self._taken(appended)
 
     def try_enqueue(self, record: ProducerRecord, on_delivery: OnDelivery | None) -> AsyncDelivery:
-        """Accept it at once, or raise."""
+        """Accept it at once, or raise. What it lacks is asked for all the same."""
         try:
             queues = self._known(record)
             if queues is None:
+                self._engine.ask_for_topic(record.topic)
+                self._core.check_topic(record.topic)
                 raise self._core.topic_timeout(record.topic, record.partition, 0)
             partition, fields = self._prepared(queues, record)
-            ended = self._on_delivery(on_delivery)
-            appended = self._accumulator.append(queues, partition, fields, ended, now_ms=monotonic_ms())
+            ended = self._ended(on_delivery)
+            appended = self._append(queues, partition, fields, ended)
+            if appended is None:
+                self._engine.driver.run_pass()  # answers may be there that nobody has read
+                appended = self._append(queues, partition, fields, ended)
             if appended is None:
                 memory = self._accumulator.memory
+                self._core.metrics.buffer_exhausted(monotonic_ms())
                 raise BufferFullError(self._core.config.batch_size, memory.capacity, 0, memory.waiting)
         except KafkaError as error:
             self._refused(record, error)
             raise
-        assert isinstance(appended, Appended)
         return self._taken(appended)
 
     async def enqueue_batch(
         self, topic: str, partition: int, batch: RecordBatchBuilder, on_delivery: OnDelivery | None
     ) -> AsyncDelivery:
         """A batch that was built by hand; the delivery is that of its first record."""
-        queues, left_ms = await self.topic(ProducerRecord(topic, partition=partition))
-        appended = await self._engine.with_room(
-            lambda wake, memory: self._accumulator.append_batch(
-                queues, partition, batch, on_delivery, now_ms=monotonic_ms(), wake=wake, memory=memory
-            ),
-            left_ms,
-        )
+        try:
+            queues, left_ms = await self.topic(ProducerRecord(topic, partition=partition))
+            await self._engine.compression.seal_builder(batch)
+            appended = await self._engine.with_room(
+                lambda wake, memory: self._accumulator.append_batch(
+                    queues, partition, batch, on_delivery, now_ms=monotonic_ms(), wake=wake, memory=memory
+                ),
+                left_ms,
+            )
+        except KafkaError:
+            self._core.metrics.record_refused(topic, monotonic_ms())
+            raise
         return self._taken(appended)
 
     async def topic(self, record: ProducerRecord) -> tuple[TopicQueues, int]:
@@ -123,21 +134,18 @@ class AsyncAppends:
             queues, record.value, record.key, record.partition, record.timestamp_ms, record.headers
         )
 
+    def _append(self, queues: TopicQueues, partition: int, fields: Fields, ended: OnDelivery | None) -> Appended | None:
+        """Without waiting: None where there is no room."""
+        appended = self._accumulator.append(queues, partition, fields, ended, now_ms=monotonic_ms())
+        assert appended is None or isinstance(appended, Appended)
+        return appended
+
     def _taken(self, appended: Appended) -> AsyncDelivery:
         self._engine.push(appended)
         return AsyncDelivery(appended.batch, appended.index)
 
-    def _on_delivery(self, on_delivery: OnDelivery | None) -> OnDelivery | None:
-        if not self._intercepts:
-            return on_delivery
-        path = self._core.path
-
-        def ended(metadata: RecordMetadata, error: KafkaError | None) -> None:
-            path.acknowledge(metadata, error)
-            if on_delivery is not None:
-                on_delivery(metadata, error)
-
-        return ended
+    def _ended(self, on_delivery: OnDelivery | None) -> OnDelivery | None:
+        return self._core.path.intercepted(on_delivery) if self._intercepts else on_delivery
 
     def _refused(self, record: ProducerRecord, error: KafkaError) -> None:
         self._core.metrics.record_refused(record.topic, monotonic_ms())

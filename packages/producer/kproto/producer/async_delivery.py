@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable, Generator
 from contextlib import nullcontext
 from contextvars import Context
+from copy import copy
 from typing import Any
 
 from kproto.producer.batch import ProducerBatch
@@ -20,7 +21,10 @@ __all__ = ["AsyncDeliveries", "AsyncDelivery"]
 
 
 class AsyncDeliveries:
-    """What the deliveries of one producer share: the loop in which they are awaited."""
+    """What the deliveries of one producer share: the loop in which they are awaited.
+
+    The signal of a batch is a dict: who waits -> index of his record.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
@@ -28,20 +32,27 @@ class AsyncDeliveries:
 
     def wake(self, batch: ProducerBatch) -> None:
         """A batch has ended: wake those who wait for its records."""
-        signal: list[tuple[int, asyncio.Future[None]]] = batch.root.signal or []
+        waiting: dict[asyncio.Future[None], int] | None = batch.root.signal
+        if not waiting or self.loop.is_closed():
+            return
         last = batch.first + batch.count
-        for index, future in signal:
-            if batch.first <= index < last and not future.done():
+        for future in [future for future, index in waiting.items() if batch.first <= index < last]:
+            del waiting[future]
+            if not future.done():
                 future.set_result(None)
 
     def future_of(self, delivery: AsyncDelivery) -> asyncio.Future[None]:
         """Ends when the record has."""
         batch = delivery._batch
         if batch.signal is None:
-            batch.signal = []
+            batch.signal = {}
         future: asyncio.Future[None] = self.loop.create_future()
-        batch.signal.append((delivery._index, future))
+        batch.signal[future] = delivery._index
         return future
+
+    def forget(self, delivery: AsyncDelivery, future: asyncio.Future[None]) -> bool:
+        """Nobody waits by it any more; whether anybody did."""
+        return delivery._batch.signal.pop(future, None) is not None
 
 
 class AsyncDelivery:
@@ -55,11 +66,16 @@ class AsyncDelivery:
     def __init__(self, batch: ProducerBatch, index: int) -> None:
         self._batch = batch
         self._index = index
-        self._callbacks: dict[Callable[[AsyncDelivery], object], asyncio.Future[None]] | None = None
+        self._callbacks: list[tuple[Callable[[AsyncDelivery], object], asyncio.Future[None]]] | None = None
 
     def __await__(self) -> Generator[Any, None, RecordMetadata]:
         if not self.done():
-            yield from self._batch.context.future_of(self).__await__()
+            context = self._batch.context
+            future = context.future_of(self)
+            try:
+                yield from future
+            finally:
+                context.forget(self, future)
         return self.result()
 
     def done(self) -> bool:
@@ -79,7 +95,7 @@ class AsyncDelivery:
         """Where the record is. Raises DeliveryError; asyncio.InvalidStateError where it has not ended."""
         error = self.exception()
         if error is not None:
-            raise error
+            raise copy(error)  # all records of a batch have the same one, which would gather all their tracebacks
         batch, index = self._batch.part_of(self._index)
         return batch.metadata_of(index)
 
@@ -94,23 +110,22 @@ class AsyncDelivery:
 
     def add_done_callback(self, fn: Callable[[AsyncDelivery], object], *, context: Context | None = None) -> None:
         """Have the loop call fn(self) once it has ended."""
-        loop = self._batch.context.loop
+        deliveries = self._batch.context
         if self.done():
-            loop.call_soon(fn, self, context=context)
+            deliveries.loop.call_soon(fn, self, context=context)
             return
-        future = self._batch.context.future_of(self)
-        future.add_done_callback(lambda ended: None if ended.cancelled() else fn(self), context=context)
+        future = deliveries.future_of(self)
+        future.add_done_callback(lambda ended: fn(self), context=context)
         if self._callbacks is None:
-            self._callbacks = {}
-        self._callbacks[fn] = future
+            self._callbacks = []
+        self._callbacks.append((fn, future))
 
     def remove_done_callback(self, fn: Callable[[AsyncDelivery], object]) -> int:
         """How many were removed."""
-        future = (self._callbacks or {}).pop(fn, None)
-        if future is None or future.done():
-            return 0
-        future.cancel()
-        return 1
+        callbacks = self._callbacks or []
+        found = [each for each in callbacks if each[0] == fn]
+        self._callbacks = [each for each in callbacks if each not in found]
+        return sum(self._batch.context.forget(self, future) for _, future in found)
 
     def __repr__(self) -> str:
         batch, index = self._batch.part_of(self._index)

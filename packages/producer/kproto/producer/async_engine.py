@@ -8,23 +8,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
+from copy import copy
+from functools import partial
 
 from kproto.client import ConnectionObserver
 from kproto.client.driver import Driver, monotonic_ms
 from kproto.producer.async_appends import AsyncAppends
+from kproto.producer.async_compression import AsyncCompression
 from kproto.producer.async_delivery import AsyncDeliveries
-from kproto.producer.batch import ProducerBatch
 from kproto.producer.buffer_memory import MemoryWaiter
 from kproto.producer.completions import Completions
 from kproto.producer.config import ProducerConfig
 from kproto.producer.engine import Engine
 from kproto.producer.errors import BufferFullError
 from kproto.producer.events import BatchObserver
+from kproto.producer.forks import ForkMark
 from kproto.producer.queues import Appended, TopicQueues
 from kproto.wire import KafkaError
-from kproto.wire.records import Compression
 
 __all__ = ["AsyncEngine"]
 
@@ -42,12 +43,12 @@ class AsyncEngine:
         batch_observer: BatchObserver | None,
     ) -> None:
         self.loop = loop
-        compresses = Compression.of(config.compression_type) is not Compression.NONE
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix="kproto-compress") if compresses else None
+        self.fork = ForkMark(self)
+        self.compression = AsyncCompression(self, config)
         self.engine = Engine(
             config,
             lock=nullcontext(),
-            compress=self.compress,
+            compress=self.compression.seal,
             observer=observer,
             batch_observer=batch_observer,
         )
@@ -57,82 +58,127 @@ class AsyncEngine:
         self.completions = Completions(self.accumulator, self._batch_through)
         self.appends = AsyncAppends(self)
         self.driver: Driver = self.engine.driver(loop, self._collect, self._deliver, None)
+        self._waiting: dict[asyncio.Future[None], None] = {}
+        self._seen: tuple[object, ...] = ()
         self._fatal: KafkaError | None = None
-        self._waiting: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
+        self._fatals = 0
+        """What no waiting for metadata cures, and how often that has come."""
         self._abandoned = False
         self._linger_ms = config.linger_ms
+        self._linger_ends_ms: int | None = None
+        """Of what was opened since the last pass."""
+
+    def check(self) -> None:
+        """Raises ForkedProducerError in a child of the process; RuntimeError where another loop runs, or none."""
+        self.fork.check()
+        if asyncio._get_running_loop() is not self.loop:
+            raise RuntimeError(
+                "this producer belongs to the event loop that started it, and is used outside: make one in each loop; "
+                "or call asyncio.run_coroutine_threadsafe(producer.send(...), loop); or take Producer, which is for "
+                "any thread"
+            )
 
     # Passes
 
     def _collect(self) -> None:
-        ended = self.engine.take_ended()
+        engine = self.engine
+        self._linger_ends_ms = None
+        ended = engine.take_ended()
         for batch in ended:
             self.deliveries.wake(batch)
         self.completions.add(ended)
-        if self._waiting:
-            self._fatal = self.engine.network.metadata.take_fatal_error() or self._fatal
+        metadata = engine.network.metadata
+        fatal = metadata.take_fatal_error()
+        seen = (metadata.update_version, engine.ready, engine.accumulator.closed)
+        if fatal is not None or seen != self._seen:
+            self._seen = seen
+            if fatal is not None:
+                self._fatal = fatal
+                self._fatals += 1
+            self._ring()
 
     def _deliver(self, _: None) -> None:
         self.completions.run()
-        self._look_around()
 
     def _batch_through(self) -> None:
-        if self._abandoned and not self.accumulator.incomplete:
-            self.loop.call_soon(self.end)
+        accumulator = self.accumulator
+        if accumulator.flushes or accumulator.closed:
+            self._ring()
+            if self._abandoned and not accumulator.incomplete:
+                self.loop.call_soon(self.end)
 
-    def _look_around(self) -> None:
-        for check, future in [*self._waiting]:
-            if not future.done() and (self._fatal is not None or check()):
-                future.set_result(None)
-
-    def compress(self, batch: ProducerBatch) -> bool:
-        """Seal a closed batch: at once where that is quick, else in a thread of its own, never on the loop."""
-        if self._executor is None:
-            self.accumulator.seal(batch)
-            return True
-        if not self.accumulator.claim(batch):
-            return batch.sealed
-        sealing = self.loop.run_in_executor(self._executor, batch.seal)
-        sealing.add_done_callback(lambda ended: self._sealed(batch, ended))
-        return False
-
-    def _sealed(self, batch: ProducerBatch, sealing: asyncio.Future[None]) -> None:
-        if not sealing.cancelled():
-            sealing.result()
-            self.accumulator.charge_sealed(batch)
+    def push(self, appended: Appended) -> None:
+        """Seal what is full, and make a pass where there is something to send, or its time has come: a loop that never
+        yields sends, too."""
+        now_ms = monotonic_ms()
+        ready = appended.ready
+        if appended.closed is not None:
+            ready &= self.compression.seal(appended.closed)
+        if appended.opened and self._linger_ends_ms is None:
+            self._linger_ends_ms = now_ms + self._linger_ms
+        hurries = appended.opened and (not self._linger_ms or self.accumulator.hurrying)
+        if ready or hurries or self._is_late(now_ms):
             self.driver.run_pass()
+        elif appended.opened:
+            self.driver.wake_by(now_ms + self._linger_ms)
+
+    def _is_late(self, now_ms: int) -> bool:
+        """Whether the loop has not come round when it was to."""
+        times = (self._linger_ends_ms, self.engine.sender.lanes.next_wake_ms)
+        return any(at_ms is not None and at_ms <= now_ms for at_ms in times)
 
     # Waiting
 
-    async def wait(self, check: Callable[[], bool], timeout_s: float | None) -> bool:
-        """Until it holds after some pass; False where it does not in time. Raises what no waiting cures."""
-        self._fatal = None
-        if check():
-            return True
-        future: asyncio.Future[None] = self.loop.create_future()
-        entry = (check, future)
-        self._waiting.append(entry)
+    def _ring(self) -> None:
+        """Something may have changed for those who wait."""
+        waiting, self._waiting = self._waiting, {}
+        for future in waiting:
+            self._end_wait(future)
+
+    def _end_wait(self, future: asyncio.Future[None]) -> None:
+        if not future.done() and not self.loop.is_closed():
+            future.set_result(None)
+
+    async def wait(self, wanted: Callable[[], bool], timeout_s: float | None) -> bool:
+        """Whether it holds in time. It is looked at now, and when the metadata changes; while anybody flushes or closes
+        also when a batch is through."""
         try:
             async with asyncio.timeout(timeout_s):
-                await future
+                while not wanted():
+                    news: asyncio.Future[None] = self.loop.create_future()
+                    self._waiting[news] = None
+                    try:
+                        await news
+                    finally:
+                        self._waiting.pop(news, None)
         except TimeoutError:
-            return check()
-        finally:
-            self._waiting.remove(entry)
-        if not check() and self._fatal is not None:
-            raise self._fatal
+            return wanted()
         return True
+
+    async def wait_until_ready(self, timeout_s: float) -> None:
+        """Wait for the cluster and a producer id, or the end. Raises what no waiting cures."""
+        await self._wait_for_cluster(lambda: self.engine.ready, timeout_s)
+
+    async def _wait_for_cluster(self, wanted: Callable[[], bool], timeout_s: float) -> bool:
+        accumulator, fatals = self.accumulator, self._fatals
+
+        def over() -> bool:
+            return wanted() or self._fatals != fatals or accumulator.closed
+
+        in_time = await self.wait(over, timeout_s)
+        if self._fatals != fatals and not wanted() and not accumulator.closed:
+            assert self._fatal is not None
+            raise copy(self._fatal)  # one for each who waits, or their tracebacks pile up
+        return in_time
 
     async def topic(self, name: str, partition: int | None, limit_ms: int) -> TopicQueues:
         """Ask until the cluster has the topic, and the partition. Raises what `send` raises."""
         engine = self.engine
-        metadata = engine.network.metadata
         deadline_ms = monotonic_ms() + limit_ms
         while True:
-            passed: list[int] = []
-            self.driver.call(lambda now_ms, passed=passed: passed.append(engine.ask_for_topic(name, now_ms)))  # type: ignore[misc]
-            in_time = await self.wait(
-                lambda passed=passed: metadata.update_version > passed[0] or engine.accumulator.closed,  # type: ignore[misc]
+            asked = self.ask_for_topic(name)
+            in_time = await self._wait_for_cluster(
+                lambda asked=asked: engine.network.metadata.update_version > asked,  # type: ignore[misc]
                 max(0, deadline_ms - monotonic_ms()) / 1000,
             )
             engine.check_open()
@@ -143,32 +189,38 @@ class AsyncEngine:
             if not in_time or monotonic_ms() >= deadline_ms:
                 raise engine.topic_timeout(name, partition, limit_ms)
 
+    def ask_for_topic(self, name: str) -> int:
+        """Ask for its metadata; the version that has to be passed. However many ask, one pass is made."""
+        asked = self.engine.ask_for_topic(name, monotonic_ms())
+        self.driver.wake()
+        return asked
+
     async def with_room(self, attempt: Attempt, left_ms: int) -> Appended:
         """Try until it is in. While somebody waits, no batch lingers. Raises BufferFullError, ProducerClosedError."""
         deadline_ms = monotonic_ms() + left_ms
         memory: MemoryWaiter | None = None
-        while True:
-            room: asyncio.Future[None] = self.loop.create_future()
-            appended = attempt(lambda room=room: None if room.done() else room.set_result(None), memory)  # type: ignore[misc]
-            if isinstance(appended, Appended):
-                return appended
-            assert appended is not None
-            memory = appended
-            await self._wait_for_room(memory, room, deadline_ms, left_ms)
+        try:
+            while True:
+                room: asyncio.Future[None] = self.loop.create_future()
+                appended = attempt(partial(self._end_wait, room), memory)
+                if isinstance(appended, Appended):
+                    return appended
+                assert appended is not None
+                memory = appended
+                await self._wait_for_room(memory, room, deadline_ms, left_ms)
+        except BaseException:
+            if memory is not None:
+                self.accumulator.memory.leave(memory)
+            raise
 
     async def _wait_for_room(
         self, memory: MemoryWaiter, room: asyncio.Future[None], deadline_ms: int, limit_ms: int
     ) -> None:
         engine, began_ms = self.engine, monotonic_ms()
-        try:
-            self.driver.run_pass()
-            async with asyncio.timeout(max(0, deadline_ms - monotonic_ms()) / 1000):
+        self.driver.wake()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(max(0, deadline_ms - began_ms) / 1000):
                 await room
-        except TimeoutError:
-            pass
-        except BaseException:
-            self.accumulator.memory.leave(memory)
-            raise
         now_ms = monotonic_ms()
         engine.metrics.memory_wait((now_ms - began_ms) * 1_000_000, now_ms)
         if memory.granted:
@@ -178,30 +230,7 @@ class AsyncEngine:
         engine.metrics.buffer_exhausted(now_ms)
         raise BufferFullError(memory.size, self.accumulator.memory.capacity, limit_ms, self.accumulator.memory.waiting)
 
-    def push(self, appended: Appended) -> None:
-        """Seal what is full, and make a pass where there is something to send: a loop that never yields sends, too."""
-        ready = appended.ready
-        if appended.closed is not None:
-            ready &= self.compress(appended.closed)
-        if ready or (appended.opened and (not self._linger_ms or self.accumulator.hurrying)):
-            self.driver.run_pass()
-        elif appended.opened:
-            self.driver.wake_by(monotonic_ms() + self._linger_ms)
-
     # The end
-
-    async def wait_until_empty(self, timeout_s: float | None) -> bool:
-        """Wait until nothing accepted is left, callbacks included; whether that is so. What no waiting cures is no
-        reason to wait less: records may be on their way all the same."""
-        deadline_ms = None if timeout_s is None else monotonic_ms() + int(timeout_s * 1000)
-        while self.accumulator.incomplete:
-            left_s = None if deadline_ms is None else max(0, deadline_ms - monotonic_ms()) / 1000
-            try:
-                if not await self.wait(lambda: not self.accumulator.incomplete, left_s):
-                    return False
-            except KafkaError:
-                continue
-        return True
 
     def close(self) -> None:
         """Accept nothing more; what was accepted leaves at once."""
@@ -212,21 +241,30 @@ class AsyncEngine:
         """Give up what is left; how many records that were."""
         counts: list[int] = []
         self.driver.call(lambda now_ms: counts.append(self.engine.sender.abort(now_ms)))
-        return counts[0] if counts else 0
+        return sum(counts)
 
     def end(self) -> None:
         """Close all connections. May be called again."""
         self.driver.call(self.engine.sender.close)
         self.driver.close()
-        if self._executor is not None:
-            self._executor.shutdown(wait=False, cancel_futures=True)
+        self.compression.end()
+
+    def give_up(self) -> int:
+        """The loop is closed, and nothing can be delivered any more: how many records are lost."""
+        self.driver.close()
+        left = self.abort()
+        self.end()
+        return left
 
     def abandon(self) -> None:
-        """Nobody has the producer any more: deliver what was accepted, then end."""
+        """Nobody has the producer any more: have the loop deliver what was accepted, then end. For any thread."""
+        try:
+            self.loop.call_soon_threadsafe(self._finish)
+        except RuntimeError:  # it is closed, and nobody else can be here
+            self.give_up()
+
+    def _finish(self) -> None:
         self._abandoned = True
-        if self.loop.is_closed():
-            self.end()
-            return
         self.close()
         if not self.accumulator.incomplete:
             self.end()

@@ -25,11 +25,9 @@ from kproto.producer.bulk import BulkDelivery, RecordRange
 from kproto.producer.config import ProducerConfig
 from kproto.producer.errors import BulkDeliveryError, ProducerClosedError
 from kproto.producer.events import BatchObserver
-from kproto.producer.forks import ForkMark
 from kproto.producer.metrics import MetricName
 from kproto.producer.record import RecordMetadata
 from kproto.producer.record_path import ProducerRecord
-from kproto.wire import KafkaError
 from kproto.wire.records import RecordBatchBuilder
 
 if TYPE_CHECKING:
@@ -40,7 +38,10 @@ __all__ = ["AsyncProducer"]
 
 class AsyncProducer:
     """See the module. Arguments as those of Producer; raises ConfigError. Opens nothing before `start`, which
-    `async with` calls. All methods are for the thread of the loop that started it."""
+    `async with` calls.
+
+    All methods are for the loop that started it, while it runs: elsewhere they raise RuntimeError, but for `metrics`.
+    """
 
     def __init__(
         self,
@@ -54,7 +55,6 @@ class AsyncProducer:
         self._observers = (observer, batch_observer)
         self._running: AsyncEngine | None = None
         self._closed = False
-        self._fork = ForkMark(self._observers)
         self._forgotten: weakref.finalize[Any, Any] | None = None
 
     async def __aenter__(self) -> Self:
@@ -70,23 +70,27 @@ class AsyncProducer:
         return f"<AsyncProducer to {', '.join(self.config.bootstrap_servers)}>"
 
     async def start(self) -> None:
-        """Begin to connect, in the background: see `wait_ready`. Raises ConfigError, ProducerClosedError."""
+        """Begin to connect, in the background: see `wait_ready`. May be called again. Raises ConfigError,
+        ProducerClosedError."""
         if self._closed:
             raise ProducerClosedError
-        if self._running is None:
-            engine = self._running = AsyncEngine(self.config, asyncio.get_running_loop(), *self._observers)
-            self._fork.kept = engine
-            self._forgotten = weakref.finalize(self, _forget, engine, repr(self))
-            self._forgotten.atexit = False
-            engine.driver.run_pass()
+        if self._running is not None:
+            self._running.check()
+            return
+        engine = self._running = AsyncEngine(self.config, asyncio.get_running_loop(), *self._observers)
+        self._forgotten = weakref.finalize(self, _forget, engine, repr(self))
+        self._forgotten.atexit = False
+        engine.driver.run_pass()
 
     def _started(self) -> AsyncEngine:
-        self._fork.check()
+        engine = self._running
+        if engine is None:
+            what = "closed" if self._closed else "not started: use async with, or await start()"
+            raise ProducerClosedError(f"the producer is {what}")
+        engine.check()
         if self._closed:
             raise ProducerClosedError
-        if self._running is None:
-            raise ProducerClosedError("the producer is not started: use async with, or await start()")
-        return self._running
+        return engine
 
     # Sending
 
@@ -154,33 +158,40 @@ class AsyncProducer:
         timestamp_ms: int | None = None,
         headers: Iterable[tuple[str, bytes | None]] | None = None,
     ) -> asyncio.Future[tuple[RecordRange, ...]]:
-        """Accept many records; one future for all of them. See Producer.send_many."""
+        """Accept many records; one future for all of them. See Producer.send_many.
+
+        Cancelling the future, or a task that awaits it without asyncio.shield, takes no record back; and whoever is
+        cancelled before he has the future has sent the records that were accepted until then.
+        """
+        path = self._started().engine.path
         if keys is not None and len(keys) != len(values):
             raise ValueError(f"keys and values: as many of the one as of the other, not {len(keys)} and {len(values)}")
         future: asyncio.Future[tuple[RecordRange, ...]] = asyncio.get_running_loop().create_future()
 
         def finish(ranges: tuple[RecordRange, ...], error: BulkDeliveryError | None) -> None:
-            if future.done():
+            if future.done() or future.get_loop().is_closed():
                 return
             if error is None:
                 future.set_result(ranges)
             else:
                 future.set_exception(error)
 
-        bulk = BulkDelivery(finish)
-        for place, value in enumerate(values):
-            try:
-                key = None if keys is None else keys[place]
-                delivery = await self.enqueue(
-                    topic, value, key, partition=partition, timestamp_ms=timestamp_ms, headers=headers
-                )
-            except KafkaError as error:
-                if not bulk.accepted:
-                    raise
-                bulk.refuse(topic, range(place, len(values)), error)
-                break
-            bulk.add(delivery._batch, delivery._index, place)
-        bulk.through()
+        bulk, pairs = BulkDelivery(finish), path.headers(headers)
+        try:
+            for place, value in enumerate(values):
+                try:
+                    key = None if keys is None else keys[place]
+                    delivery = await self.enqueue(
+                        topic, value, key, partition=partition, timestamp_ms=timestamp_ms, headers=pairs
+                    )
+                except Exception as error:
+                    if not bulk.accepted:
+                        raise
+                    bulk.refuse(topic, range(place, len(values)), error)
+                    break
+                bulk.add(delivery._batch, delivery._index, place)
+        finally:
+            bulk.through()
         return future
 
     async def send_batch(
@@ -221,9 +232,9 @@ class AsyncProducer:
         engine = self._started()
         parts = engine.engine
         timeout_s = self.config.max_block_ms / 1000 if timeout is None else timeout
-        ready = await engine.wait(lambda: parts.ready or parts.accumulator.closed, timeout_s)
+        await engine.wait_until_ready(timeout_s)
         parts.check_open()
-        if not ready:
+        if not parts.ready:
             cause = parts.network.connection_error() or parts.sender.producer_id.last_error
             raise KafkaTimeoutError("the cluster and a producer id", timeout_s * 1000, cause)
 
@@ -233,37 +244,43 @@ class AsyncProducer:
         return self._started().engine.network.cluster.partitions_for(topic)
 
     def metrics(self) -> dict[MetricName, float]:
-        """The metrics now, under Java's names where it has them."""
-        return self._started().engine.snapshot()
+        """The metrics now, under Java's names where it has them; also of a producer that is closed."""
+        engine = self._running or self._started()
+        return engine.engine.snapshot()
 
     async def close(self, timeout: float | None = None) -> int:
         """Accept nothing more, deliver what was accepted, and end. How many records were given up.
 
-        timeout: seconds; None for as long as it takes, which delivery_timeout_ms bounds. Never raises but ValueError
-        for a negative timeout, and CancelledError; may be called again.
+        timeout: seconds; None for as long as it takes, which delivery_timeout_ms bounds. May be called again.
+        Never raises but ValueError for a negative timeout, and RuntimeError in another loop; where it is cancelled, it
+        gives up what is left, and ends.
         """
         if timeout is not None and timeout < 0:
             raise ValueError(f"timeout: seconds from 0, or None, not {timeout}")
-        engine, self._closed = self._running, True
-        if engine is None or self._fork.forked:
+        engine = self._running
+        if engine is None or engine.fork.forked:
+            self._closed = True
             return 0
-        if self._forgotten is not None:
-            self._forgotten.detach()
+        outlived = engine.loop.is_closed()
+        if not outlived:
+            engine.check()
+        assert self._forgotten is not None
+        self._forgotten.detach()
+        self._closed = True
+        if outlived:
+            return engine.give_up()
         engine.close()
-        abandoned = 0
+        over, incomplete = False, engine.accumulator.incomplete
         try:
-            inside = engine.completions.is_inside()
-            if not await engine.wait_until_empty(0 if inside else timeout):
-                abandoned = engine.abort()
+            over = await engine.wait(lambda: not incomplete, timeout)
         finally:
+            abandoned = 0 if over else engine.abort()
             engine.end()
         return abandoned
 
 
 def _forget(engine: AsyncEngine, name: str) -> None:
     """The owner is collected, and nobody has closed it: this may be any thread."""
-    warnings.warn(f"unclosed {name}: use async with, or await close()", ResourceWarning, stacklevel=2)
-    if engine.loop.is_closed():
-        engine.end()
-    else:
-        engine.loop.call_soon_threadsafe(engine.abandon)
+    if not engine.fork.forked:
+        engine.abandon()
+        warnings.warn(f"unclosed {name}: use async with, or await close()", ResourceWarning, stacklevel=2)

@@ -176,7 +176,7 @@ class ProducerBatch:
         """The builder has its records already, and they are all there will be."""
         assert self._builder is not None
         self.timestamps.append((0, self._builder.base_timestamp))
-        self.largest_record = self._builder.size
+        self.largest_record = self._builder.size // self._builder.count  # as far as anybody can tell
         if on_delivery is not None:
             self.callbacks.append((0, on_delivery))
         self.close()

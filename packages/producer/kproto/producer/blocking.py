@@ -8,17 +8,21 @@ Source: org.apache.kafka.clients.producer.KafkaProducer.waitOnMetadata, RecordAc
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from kproto.client.driver import monotonic_ms
 from kproto.producer.batch import OnDelivery
+from kproto.producer.bell import Bell
 from kproto.producer.buffer_memory import MemoryWaiter
+from kproto.producer.delivery import Delivery
 from kproto.producer.engine_thread import EngineThread
 from kproto.producer.errors import BufferFullError
 from kproto.producer.interrupts import HeldSignals
 from kproto.producer.queues import Appended, Fields, TopicQueues
+from kproto.producer.record_path import ProducerRecord, placeholder
+from kproto.wire import KafkaError
 from kproto.wire.records import RecordBatchBuilder
 
 __all__ = ["BlockingAppends"]
@@ -33,8 +37,98 @@ class BlockingAppends:
     def __init__(self, thread: EngineThread) -> None:
         self._thread = thread
         self._engine = thread.engine
+        self._check_process = thread.fork.check
+        self._entered = thread.entered
         self._max_block_ms = thread.engine.config.max_block_ms
         self._linger_ms = thread.engine.config.linger_ms
+        self._intercepts = bool(thread.engine.config.interceptors)
+
+    def send(
+        self,
+        topic: str,
+        value: Any,
+        key: Any,
+        partition: int | None,
+        timestamp_ms: int | None,
+        headers: Iterable[tuple[str, bytes | None]] | None,
+        on_delivery: OnDelivery | None,
+    ) -> Delivery:
+        """Accept a record. See Producer.send."""
+        self._check_process()
+        if self._intercepts:
+            headers = self._engine.path.headers(headers)
+            return self._send_intercepted(
+                ProducerRecord(topic, value, key, partition, timestamp_ms, headers), on_delivery
+            )
+        try:
+            return self._send(topic, value, key, partition, timestamp_ms, headers, on_delivery)
+        except KafkaError:
+            self._refused(topic)
+            raise
+
+    def _send_intercepted(self, record: ProducerRecord, on_delivery: OnDelivery | None) -> Delivery:
+        path = self._engine.path
+        record = path.intercept(record)
+        try:
+            return self._send(
+                record.topic,
+                record.value,
+                record.key,
+                record.partition,
+                record.timestamp_ms,
+                record.headers,
+                path.intercepted(on_delivery),
+            )
+        except KafkaError as error:
+            self._refused(record.topic)
+            path.acknowledge(placeholder(record.topic, record.partition), error)
+            raise
+
+    def _refused(self, topic: str) -> None:
+        with self._engine.accumulator.lock:
+            self._engine.metrics.record_refused(topic, monotonic_ms())
+
+    def _send(
+        self,
+        topic: str,
+        value: Any,
+        key: Any,
+        partition: int | None,
+        timestamp_ms: int | None,
+        headers: Iterable[tuple[str, bytes | None]] | None,
+        on_delivery: OnDelivery | None,
+    ) -> Delivery:
+        queues, left_ms = self.topic(topic, partition, timestamp_ms)
+        chosen, fields = self._engine.prepare(queues, value, key, partition, timestamp_ms, headers)
+        try:
+            return self._push(self._append(queues, chosen, fields, on_delivery, left_ms))
+        except BaseException:
+            self._thread.driver.wake()  # it may be in all the same, and nobody has been told
+            raise
+
+    def send_batch(
+        self, topic: str, partition: int, batch: RecordBatchBuilder, on_delivery: OnDelivery | None
+    ) -> Delivery:
+        """Accept a batch that was built by hand. See Producer.send_batch."""
+        self._check_process()
+        accumulator = self._engine.accumulator
+        try:
+            queues, left_ms = self.topic(topic, partition, None)
+            appended = self._with_room(
+                lambda wake, memory: accumulator.append_batch(
+                    queues, partition, batch, on_delivery, now_ms=monotonic_ms(), wake=wake, memory=memory
+                ),
+                left_ms,
+            )
+            return self._push(appended)
+        except KafkaError:
+            self._refused(topic)
+            raise
+        except BaseException:
+            self._thread.driver.wake()
+            raise
+
+    # Metadata
 
     def topic(self, topic: str, partition: int | None, timestamp_ms: int | None) -> tuple[TopicQueues, int]:
         """The topic's queues, and what is left of max_block_ms. Raises what `send` raises."""
@@ -55,28 +149,27 @@ class BlockingAppends:
 
     def _wait_for_topic(self, topic: str, partition: int | None, limit_ms: int) -> TopicQueues:
         """Ask until the cluster has the topic, and the partition; one that is refused raises at once."""
-        engine, thread = self._engine, self._thread
+        engine = self._engine
         deadline_ms = monotonic_ms() + limit_ms
         while True:
-            has_come = thread.ask_for_topic(topic)
-            with thread.condition:
-                in_time = thread.condition.wait_for(has_come, max(0, deadline_ms - monotonic_ms()) / 1000)
-                fatal = thread.fatal
+            in_time = self._thread.wait_for_topic(topic, max(0, deadline_ms - monotonic_ms()) / 1000)
             engine.check_open()
             queues = engine.known_topic(topic, partition)
             if queues is not None:
                 return queues
             engine.check_topic(topic)
-            if fatal is not None:
-                raise fatal
             if not in_time or monotonic_ms() >= deadline_ms:
                 raise engine.topic_timeout(topic, partition, limit_ms)
 
-    def append(
+    # Room
+
+    def _append(
         self, queues: TopicQueues, partition: int, fields: Fields, on_delivery: OnDelivery | None, left_ms: int
     ) -> Appended:
-        """Into the open batch where there is room, else into a new one. Raises what `send` raises."""
+        """Into the open batch where there is room, else into a new one."""
         accumulator = self._engine.accumulator
+        if self._entered():
+            self._thread.check_outside()
         now_ms = monotonic_ms() if self._engine.observes_batches else 0
         with accumulator.lock:
             appended = accumulator.append(queues, partition, fields, on_delivery, now_ms=now_ms, only_open=True)
@@ -89,49 +182,35 @@ class BlockingAppends:
             left_ms,
         )
 
-    def append_batch(
-        self,
-        queues: TopicQueues,
-        partition: int,
-        builder: RecordBatchBuilder,
-        on_delivery: OnDelivery | None,
-        left_ms: int,
-    ) -> Appended:
-        """A batch that was built by hand."""
-        accumulator = self._engine.accumulator
-        return self._with_room(
-            lambda wake, memory: accumulator.append_batch(
-                queues, partition, builder, on_delivery, now_ms=monotonic_ms(), wake=wake, memory=memory
-            ),
-            left_ms,
-        )
-
     def _with_room(self, attempt: Attempt, left_ms: int) -> Appended:
         """Try until it is in, with signals held back, so that memory and queues agree whatever interrupts."""
+        self._thread.check_outside()
+        accumulator = self._engine.accumulator
         deadline_ms = monotonic_ms() + left_ms
         memory: MemoryWaiter | None = None
-        while True:
-            room = threading.Event()
-            with HeldSignals(), self._engine.accumulator.lock:
-                appended = attempt(room.set, memory)
-            if isinstance(appended, Appended):
-                return appended
-            assert appended is not None
-            memory = appended
-            self._wait_for_room(memory, room, deadline_ms, left_ms)
+        try:
+            while True:
+                room = Bell()
+                with HeldSignals(), accumulator.lock:
+                    appended = attempt(room.ring, memory)
+                    memory = appended if isinstance(appended, MemoryWaiter) else memory
+                if isinstance(appended, Appended):
+                    return appended
+                assert memory is not None
+                self._wait_for_room(memory, room, deadline_ms, left_ms)
+        except BaseException:
+            if memory is not None:
+                with HeldSignals(), accumulator.lock:
+                    accumulator.memory.leave(memory)
+            raise
 
-    def _wait_for_room(self, memory: MemoryWaiter, room: threading.Event, deadline_ms: int, limit_ms: int) -> None:
+    def _wait_for_room(self, memory: MemoryWaiter, room: Bell, deadline_ms: int, limit_ms: int) -> None:
         """While somebody waits, no batch lingers. Raises BufferFullError, ProducerClosedError."""
         engine = self._engine
         accumulator = engine.accumulator
         began_ns = time.monotonic_ns()
-        try:
-            self._thread.run_pass()
-            room.wait(max(0, deadline_ms - monotonic_ms()) / 1000)
-        except BaseException:
-            with accumulator.lock:
-                accumulator.memory.leave(memory)
-            raise
+        left_s = max(0, deadline_ms - monotonic_ms()) / 1000
+        self._thread.wait_for(room, lambda: memory.granted or memory.closed, left_s)
         with accumulator.lock:
             now_ms = monotonic_ms()
             engine.metrics.memory_wait(time.monotonic_ns() - began_ns, now_ms)
@@ -143,12 +222,15 @@ class BlockingAppends:
         engine.check_open()
         raise BufferFullError(memory.size, accumulator.memory.capacity, limit_ms, accumulator.memory.waiting)
 
-    def push(self, appended: Appended) -> None:
+    def _push(self, appended: Appended) -> Delivery:
         """Seal what is full, and have the sender look at what is new: in this thread if there is something to send."""
         accumulator = self._engine.accumulator
+        delivery: Delivery = Delivery()
+        delivery._batch, delivery._index = appended.batch, appended.index
         if appended.closed is not None:
             accumulator.seal(appended.closed)
         if appended.ready or (appended.opened and (not self._linger_ms or accumulator.hurrying)):
             self._thread.run_pass()
         elif appended.opened:
             self._thread.driver.wake_by(monotonic_ms() + self._linger_ms)
+        return delivery

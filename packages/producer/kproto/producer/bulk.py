@@ -8,14 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from kproto.client import TopicPartition
 from kproto.producer.batch import ProducerBatch
+from kproto.producer.completions import Unbroken
 from kproto.producer.errors import BulkDeliveryError, DeliveryError
 from kproto.producer.record import NO_OFFSET, NO_PARTITION, RecordMetadata, WriteStatus
-from kproto.wire import KafkaError
 
 __all__ = ["BulkDelivery", "RecordRange"]
 
@@ -66,7 +65,7 @@ class BulkDelivery:
         with batch.context.condition:
             self._pending += self._follow(batch)
 
-    def refuse(self, topic: str, places: Sequence[int], error: KafkaError) -> None:
+    def refuse(self, topic: str, places: Sequence[int], error: Exception) -> None:
         """Records that were not accepted, after others were."""
         if not isinstance(error, DeliveryError):
             at = TopicPartition(topic, NO_PARTITION)
@@ -123,7 +122,7 @@ class BulkDelivery:
         undone = next((part for part in batch.parts or [batch] if not part.done), None)
         if undone is None:
             return False
-        undone.callbacks.append((0, partial(self._ended, batch)))
+        undone.callbacks.append((0, Unbroken(self._ended, batch)))
         return True
 
 

@@ -3,6 +3,9 @@
 Layer: producer. Part of the faces. Whoever has made a pass comes by, and one at a time is let in: so callbacks of one
 partition run in the order of its batches, and a callback that sends does not call itself. Which thread runs them is the
 one that made the pass: the producer's own, or one that sends, flushes or waits.
+
+In the main thread KeyboardInterrupt may come between any two steps. It leaves the rest to whoever comes next; and each
+callback is entered once, or it is one of our own, which nothing interrupts (`Unbroken`).
 Source: org.apache.kafka.clients.producer.internals.ProducerBatch.completeFutureAndFireCallbacks (CB-1 to CB-8).
 """
 
@@ -12,21 +15,27 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any
+from contextlib import nullcontext
+from functools import partial
+from typing import Final
 
 from kproto.producer.accumulator import RecordAccumulator
 from kproto.producer.batch import ProducerBatch
-from kproto.producer.record import RecordMetadata
+from kproto.producer.interrupts import HeldSignals
 from kproto.producer.unseen import UnseenFailure
-from kproto.wire import KafkaError
 
-__all__ = ["Completions"]
+__all__ = ["Completions", "Unbroken", "survive"]
 
 logger = logging.getLogger("kproto.producer")
+NOTHING_HELD: Final = nullcontext()
+
+
+class Unbroken(partial[object]):
+    """A callback of our own, which no signal's handler may end half way: nobody would make up for it."""
 
 
 class Completions:
-    """See the module. after: called when a batch is through.
+    """See the module. after: called when a batch is through; it may be called again.
 
     Thread-safe.
     """
@@ -36,6 +45,7 @@ class Completions:
         self._after = after
         self._queue: deque[ProducerBatch] = deque()
         self._turn = threading.RLock()
+        self._try_turn = partial(self._turn.acquire, False)
 
     def is_inside(self) -> bool:
         """Whether this thread is in a callback: it must not wait for what only comes after that."""
@@ -44,20 +54,23 @@ class Completions:
 
     def add(self, batches: Sequence[ProducerBatch]) -> None:
         """These have ended, in this order. Inside the driver's guard."""
+        with self._accumulator.lock:
+            for batch in batches:
+                if batch.error is not None and not batch.callbacks and batch.witness is None:
+                    batch.witness = UnseenFailure(batch)
         self._queue.extend(batches)
 
     def run(self) -> None:
         """Run what is due, unless somebody does: then he goes on with it."""
-        if self.is_inside():
+        if not self._queue or self.is_inside():
             return
-        while self._queue:
+        for _ in iter(self._try_turn, False):  # no `if`: behind a call, a signal's handler may raise before the `try`
             try:
-                if not self._turn.acquire(blocking=False):
-                    return
                 self._drain()
             finally:
-                if self.is_inside():  # an interruption behind `acquire` must not leave it held
-                    self._turn.release()
+                self._turn.release()
+            if not self._queue:
+                return
 
     def _drain(self) -> None:
         """A batch stays in the queue until it is through: whoever is interrupted leaves the rest to the next."""
@@ -67,31 +80,34 @@ class Completions:
             self._call_back(batch)
             with self._accumulator.lock:
                 batch.called_back = not batch.callbacks  # one may have come meanwhile
-                if batch.called_back and queue[0] is batch:
-                    queue.popleft()
             if not batch.called_back:
                 continue
             root = batch.root
             if root.all_done and all(part.called_back for part in root.parts or [root]):
                 self._accumulator.completed(root)
             self._after()
+            queue.popleft()
 
     def _call_back(self, batch: ProducerBatch) -> None:
-        if batch.error is not None and not batch.callbacks and batch.witness is None:
-            batch.witness = UnseenFailure(batch)
         callbacks = batch.callbacks
         while callbacks:
-            index, on_delivery = callbacks.popleft()
-            call(on_delivery, batch.metadata_of(index), batch.error_of(index))
+            index, on_delivery = callbacks[0]
+            metadata, error = batch.metadata_of(index), batch.error_of(index)
+            with HeldSignals() if isinstance(on_delivery, Unbroken) else NOTHING_HELD:
+                try:
+                    on_delivery(metadata, error)
+                except BaseException as raised:
+                    survive(raised)
+                finally:
+                    callbacks.popleft()
 
 
-def call(on_delivery: Callable[[RecordMetadata, KafkaError | None], object], *arguments: Any) -> None:
-    """What a callback raises is its own affair: it is logged, and the next one is called."""
-    try:
-        on_delivery(*arguments)
-    except (KeyboardInterrupt, SystemExit) as error:
+def survive(raised: BaseException) -> None:
+    """What a callback raises is its own affair: it is logged, and the next one is called. But in the main thread
+    KeyboardInterrupt and SystemExit are raised again: they are meant for the program."""
+    if isinstance(raised, (KeyboardInterrupt, SystemExit)):
         if threading.current_thread() is threading.main_thread():
-            raise
-        logger.error("an on_delivery callback raised %r, which ends nothing here", error)
-    except Exception:
-        logger.exception("an on_delivery callback raised")
+            raise raised
+        logger.error("an on_delivery callback raised %r, which ends nothing here", raised)
+    else:
+        logger.error("an on_delivery callback raised", exc_info=raised)

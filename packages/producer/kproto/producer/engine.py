@@ -11,6 +11,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
+from copy import copy
 from typing import Any, Final
 
 from kproto.client import Cluster, ConnectionObserver, KafkaTimeoutError, NetworkClient
@@ -55,26 +56,16 @@ class Engine:
     ) -> None:
         self.config = config
         self.observes_batches = batch_observer is not None
-        self.accumulator = RecordAccumulator(
-            config, lock=lock, rng=random.Random(secrets.randbits(64)), observer=batch_observer
-        )
-        self.metrics = ProducerMetrics(
-            window_ms=config.metrics_sample_window_ms, samples=config.metrics_num_samples, now_ms=monotonic_ms()
-        )
+        self.accumulator = RecordAccumulator(config, lock=lock, rng=_chance(), observer=batch_observer)
+        self.metrics = _metrics_of(config)
         self._observer = None if observer is None else GuardedObserver(observer)
-        self.network = NetworkClient(
-            config,
-            rng=random.Random(secrets.randbits(64)),
-            make_nonce=lambda: secrets.token_urlsafe(24),
-            now_ms=monotonic_ms(),
-            observer=self._observer,
-        )
+        self.network = _network_of(config, self._observer)
         self.sender = Sender(
             config,
             self.accumulator,
             self.network,
             self.metrics,
-            rng=random.Random(secrets.randbits(64)),
+            rng=_chance(),
             compress=compress,
             observer=batch_observer,
         )
@@ -197,7 +188,7 @@ class Engine:
         """Raises ProducerFatalError, ProducerClosedError where nothing is accepted any more."""
         error: KafkaError | None = self.sender.error
         if error is not None:
-            raise error
+            raise copy(error)  # or it would gather the tracebacks of all who send in vain
         if self.accumulator.closed:
             raise ProducerClosedError
 
@@ -220,3 +211,26 @@ class Engine:
         """The metrics now."""
         now_ms = monotonic_ms()
         return self.metrics.snapshot(now_ms, self.gauges(now_ms))
+
+
+def _chance() -> random.Random:
+    return random.Random(secrets.randbits(64))
+
+
+def _metrics_of(config: ProducerConfig) -> ProducerMetrics:
+    return ProducerMetrics(
+        config.client_id,
+        window_ms=config.metrics_sample_window_ms,
+        samples=config.metrics_num_samples,
+        now_ms=monotonic_ms(),
+    )
+
+
+def _network_of(config: ProducerConfig, observer: GuardedObserver | None) -> NetworkClient:
+    return NetworkClient(
+        config,
+        rng=_chance(),
+        make_nonce=lambda: secrets.token_urlsafe(24),
+        now_ms=monotonic_ms(),
+        observer=observer,
+    )

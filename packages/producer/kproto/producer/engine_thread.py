@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
 
 from kproto.client import ConnectionObserver
 from kproto.client.driver import Driver
+from kproto.producer.bell import Bell
 from kproto.producer.completions import Completions
 from kproto.producer.config import ProducerConfig
 from kproto.producer.delivery import Deliveries
 from kproto.producer.engine import Engine
 from kproto.producer.events import BatchObserver
+from kproto.producer.forks import ForkMark
 from kproto.producer.interrupts import HeldSignals
 from kproto.wire import KafkaError
 
@@ -25,12 +29,14 @@ __all__ = ["EngineThread"]
 
 ABORT_S: Final = 0.1  # for a pass that is under way, when the producer is closed by force
 JOIN_S: Final = 0.1
+POLL_S: Final = 0.005  # between passes of a callback that waits on the producer's own thread
 
 
 class EngineThread:
-    """See the module. engine: what it drives; condition: over the accumulator's lock, told of every change.
+    """See the module. engine: what it drives; fork: whether this is a child of its process; at_end: called once it has
+    ended, however it does.
 
-    Raises what Engine raises. Opens nothing, but starts the thread.
+    Thread-safe. Raises what Engine raises, OSError and RuntimeError where the system gives no thread.
     """
 
     def __init__(
@@ -40,50 +46,66 @@ class EngineThread:
         batch_observer: BatchObserver | None,
     ) -> None:
         lock = threading.RLock()
-        self.condition = threading.Condition(lock)
+        self.entered: Callable[[], bool] = lock._is_owned  # type: ignore[attr-defined]  # Condition uses it, too
+        """Whether this thread is in a signal's handler, or in a finalizer, that has interrupted it in the accumulator:
+        nothing there can be relied upon then, and who would wait for it would wait for itself."""
         self.engine = Engine(config, lock=lock, observer=observer, batch_observer=batch_observer)
-        self.deliveries = Deliveries(self.condition, self.run_pass)
+        self.fork = ForkMark(self)
+        self.deliveries = Deliveries(lock, self.wait_for, self.fork.check)
         self.engine.accumulator.context = self.deliveries
         self.completions = Completions(self.engine.accumulator, self._batch_through)
-        self.fatal: KafkaError | None = None
-        """What no waiting for metadata cures, as last told; waiters look at it while they wait."""
-        self._seen: tuple[int, Any] = (-1, None)
-        self._abandoned = False
-        self._stopping = False
-        ready = threading.Event()
-        self._thread = threading.Thread(target=self._run, args=(ready,), name="kproto-producer", daemon=True)
-        self._thread.start()
-        ready.wait()
-        if self._start_error is not None:
-            raise self._start_error
-
-    _start_error: BaseException | None = None
+        self.at_end: Callable[[], object] = _nothing
+        self._news = Bell()
+        """Rings for what flushes, closes, and waits for metadata look at."""
+        self._fatal: KafkaError | None = None
+        self._fatals = 0
+        """What no waiting for metadata cures, and how often that has come."""
+        self._seen: tuple[Any, ...] = ()
+        self._closing = False
+        self._ending = False
+        self._loop = asyncio.SelectorEventLoop()
+        self._started = False
+        self._start_error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="kproto-producer", daemon=True)
+        try:
+            self._thread.start()
+            self._news.wait_for(lambda: self._started)
+            if self._start_error is not None:
+                raise self._start_error
+        except BaseException:  # there are no threads left, or this one was interrupted
+            self.stop()
+            if self._thread.ident is None:
+                self._loop.close()
+            raise
 
     # The thread
 
-    def _run(self, ready: threading.Event) -> None:
-        loop = asyncio.SelectorEventLoop()
+    def _run(self) -> None:
+        loop = self._loop
         try:
-            self._loop = loop
             self.driver: Driver = self.engine.driver(loop, self._collect, self._deliver, HeldSignals)
         except BaseException as error:
             self._start_error = error
             loop.close()
             return
         finally:
-            ready.set()
+            self._started = True
+            self._news.ring()
         try:
             self.run_pass()
             loop.run_forever()
         finally:
-            self.driver.call(self.engine.sender.close)
+            self._ending = True
+            self.engine.accumulator.close()
+            self.driver.call(self._end)
             self.driver.close()
             loop.run_until_complete(loop.shutdown_default_executor())
             loop.close()
+            self.at_end()
 
-    def run_pass(self) -> None:
-        """Make a pass, by this thread. For any thread."""
-        self.driver.run_pass()
+    def _end(self, now_ms: int) -> None:
+        self.engine.sender.abort(now_ms)
+        self.engine.sender.close(now_ms)
 
     def _collect(self) -> None:
         """Inside the guard, at the end of each pass."""
@@ -94,12 +116,13 @@ class EngineThread:
         self.completions.add(ended)
         metadata = engine.network.metadata
         fatal = metadata.take_fatal_error()
-        seen = (metadata.update_version, engine.ready)
+        seen = (metadata.update_version, engine.ready, engine.accumulator.closed)
         if fatal is not None or seen != self._seen:
             self._seen = seen
-            with self.condition:
-                self.fatal = fatal
-                self.condition.notify_all()
+            if fatal is not None:
+                self._fatal = fatal
+                self._fatals += 1
+            self._news.ring()
 
     def _deliver(self, _: None) -> None:
         self.completions.run()
@@ -107,77 +130,134 @@ class EngineThread:
     def _batch_through(self) -> None:
         accumulator = self.engine.accumulator
         if accumulator.flushes or accumulator.closed:
-            with self.condition:
-                self.condition.notify_all()
-        if self._abandoned and not accumulator.incomplete:
-            self.stop()
+            self._news.ring()
+            self._stop_if_over()
 
-    # For any thread
+    # Passes, by any thread
+
+    def check_outside(self) -> None:
+        """Raises RuntimeError where this thread is inside, see `entered`."""
+        if self.entered():
+            raise RuntimeError(
+                "a signal's handler or a finalizer has interrupted a send, and so can neither send nor wait: "
+                "have it set a flag, and do the rest where the flag is looked at"
+            )
+
+    def run_pass(self) -> None:
+        """Make a pass. Whatever interrupts it, the producer's own thread goes on with what is left."""
+        if self.entered():
+            self.driver.wake()
+            return
+        try:
+            self.driver.run_pass()
+        except BaseException:
+            self.driver.wake()
+            raise
+
+    def _call(self, action: Callable[[int], None]) -> None:
+        """The same, with something to do inside the guard."""
+        try:
+            self.driver.call(action)
+        except BaseException:
+            self.driver.wake()
+            raise
+
+    def wait_for(self, bell: Bell, wanted: Callable[[], bool], timeout_s: float | None) -> bool:
+        """Whether it holds in time, after a pass at least. Raises RuntimeError where this thread is inside.
+
+        On the producer's own thread, that is in a callback, nobody else may be left to make passes.
+        """
+        self.check_outside()
+        deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
+        while not wanted():
+            self.run_pass()
+            left_s = None if deadline_s is None else deadline_s - time.monotonic()
+            if threading.current_thread() is not self._thread:
+                return bell.wait_for(wanted, left_s)
+            if left_s is not None and left_s <= 0:
+                return wanted()
+            bell.wait_for(wanted, POLL_S)
+        return True
+
+    # What threads wait for
+
+    def wait_for_topic(self, topic: str, timeout_s: float) -> bool:
+        """Ask for its metadata, and wait for an answer, or the end; whether that came in time. Raises what no waiting
+        cures."""
+        self.check_outside()
+        metadata = self.engine.network.metadata
+        asked: list[int] = []
+        fatals = self._fatals
+        self._call(lambda now_ms: asked.append(self.engine.ask_for_topic(topic, now_ms)))
+        return self._wait_for_cluster(lambda: bool(asked) and metadata.update_version > asked[0], timeout_s, fatals)
+
+    def wait_until_ready(self, timeout_s: float) -> bool:
+        """Wait for the cluster and a producer id, or the end; as `wait_for_topic`."""
+        return self._wait_for_cluster(lambda: self.engine.ready, timeout_s, self._fatals)
+
+    def _wait_for_cluster(self, wanted: Callable[[], bool], timeout_s: float, fatals: int) -> bool:
+        accumulator = self.engine.accumulator
+
+        def over() -> bool:
+            return wanted() or self._fatals != fatals or accumulator.closed
+
+        in_time = self.wait_for(self._news, over, timeout_s)
+        if self._fatals != fatals and not wanted() and not accumulator.closed:
+            assert self._fatal is not None
+            raise self._fatal
+        return in_time
+
+    def wait_until_over(self, over: Callable[[], bool], timeout_s: float | None) -> bool:
+        """Wait for batches; looked at whenever one is through while anybody flushes or closes."""
+        return self.wait_for(self._news, over, timeout_s)
+
+    # The end
 
     def close(self) -> None:
-        """Accept nothing more; what was accepted leaves at once."""
+        """Accept nothing more; what was accepted leaves at once, and then the thread ends."""
+        self._closing = True
         self.engine.accumulator.close()
-        with self.condition:
-            self.condition.notify_all()
+        self._news.ring()
         self.run_pass()
+        self._stop_if_over()
 
-    def ask_for_topic(self, topic: str) -> Callable[[], bool]:
-        """Ask for its metadata; what tells whether there is news: an answer, what no waiting cures, or the end."""
-        engine = self.engine
-        metadata = engine.network.metadata
-        passed: list[int] = []
-        has_come = self.expect_news(lambda: bool(passed) and metadata.update_version > passed[0])
-        self.driver.call(lambda now_ms: passed.append(engine.ask_for_topic(topic, now_ms)))
-        return has_come
-
-    def expect_news(self, wanted: Callable[[], bool]) -> Callable[[], bool]:
-        """What tells, under the condition, that it is as wanted, or that `fatal` or the end came first."""
-        with self.condition:
-            self.fatal = None
-        return lambda: wanted() or self.fatal is not None or self.engine.accumulator.closed
-
-    def wait_until_empty(self, timeout_s: float | None) -> bool:
-        """Wait until nothing accepted is left, callbacks included; whether that is so."""
-        incomplete = self.engine.accumulator.incomplete
-        with self.condition:
-            return self.condition.wait_for(lambda: not incomplete, timeout_s)
+    def abandon(self) -> None:
+        """The same without a pass, for whoever must not wait, a finalizer: the thread does it."""
+        with suppress(RuntimeError):  # it has ended already
+            self._loop.call_soon_threadsafe(self.close)
 
     def abort(self) -> int:
         """Give up what is left; how many records that were."""
-        done = threading.Event()
-        count = 0
+        done, counts = Bell(), [0]
+        left = sum(batch.count for batch in [*self.engine.accumulator.incomplete] if not batch.all_done)
 
         def give_up(now_ms: int) -> None:
-            nonlocal count
-            count = self.engine.sender.abort(now_ms)
-            done.set()
+            counts.append(self.engine.sender.abort(now_ms))
+            done.ring()
 
-        self.driver.call(give_up)
-        done.wait(ABORT_S)
+        self._call(give_up)
+        in_time = done.wait_for(lambda: len(counts) > 1, ABORT_S)
         self.completions.run()
-        return count
+        return counts[-1] if in_time else left
+
+    def _stop_if_over(self) -> None:
+        if self._closing and not self.engine.accumulator.incomplete:
+            self.stop()
 
     def stop(self) -> None:
-        """End the thread, without waiting for it."""
-        if not self._stopping:
-            self._stopping = True
-            try:
-                self._loop.call_soon_threadsafe(self._loop.stop)
-            except RuntimeError:  # it is closed already
-                return
+        """End the thread, without waiting for it, and without those who wait for anything."""
+        with suppress(RuntimeError):  # it has ended already
+            self._loop.call_soon_threadsafe(self._stop_now)
 
-    def join(self, timeout_s: float = JOIN_S) -> None:
-        """Wait for the end of the thread, but not from within it."""
+    def _stop_now(self) -> None:
+        if not self._ending:  # or what the end itself waits for would be stopped
+            self._loop.stop()
+
+    def join(self) -> None:
+        """Wait a little for the end of the thread, but not from within it."""
         if threading.current_thread() is not self._thread:
-            self._thread.join(timeout_s)
+            self._thread.join(JOIN_S)
 
-    def abandon(self) -> None:
-        """Nobody has the producer any more: deliver what was accepted, then end."""
-        self._abandoned = True
-        self.engine.accumulator.close()
-        self._loop.call_soon_threadsafe(self._abandoned_pass)  # this may be any thread, and inside the guard
 
-    def _abandoned_pass(self) -> None:
-        self.run_pass()
-        if not self.engine.accumulator.incomplete:
-            self.stop()
+def _nothing() -> None:
+    """Nobody asks to be told of the end."""

@@ -45,7 +45,7 @@ class BatchFates:
 
     def deliver(self, state: PartitionState, batch: ProducerBatch, offset: int, append_ms: int, now_ms: int) -> None:
         """It is written at this offset, or -1 where the broker does not say. append_ms: the broker's time, or -1."""
-        state.sequences.acked(batch, offset)
+        state.sequences.acked(batch)
         batch.succeed(offset, append_ms)
         self._end(batch, now_ms)
 
@@ -96,7 +96,7 @@ class BatchFates:
         self.fail(state, batch, error, now_ms)
 
     def split(self, state: PartitionState, batch: ProducerBatch, now_ms: int) -> list[ProducerBatch]:
-        """Its records go on in smaller batches, before all that wait; no attempt is used up."""
+        """Its records go on in smaller batches, in its place; no attempt is used up."""
 
         def next_number() -> int:
             state.queue.opened += 1

@@ -69,10 +69,10 @@ class HeldSignals:
     def _handle(self) -> None:
         """Called, not raised again: an event loop that watches for the signal has heard of it when it came."""
         for number in self._came:
-            frame = self._came.pop(number)
             try:
-                self._handlers[number](number, frame)
+                self._handlers[number](number, self._came[number])
             finally:
+                del self._came[number]
                 self._handle()
             return
 

@@ -62,8 +62,13 @@ class Lanes:
                     lane.leave(state)
                     self.look(state, now_ms)
         news = self._accumulator.news
+        overdue: dict[PartitionState, None] = {}
         while news:
-            self.look(self.state(news.popleft().partition), now_ms)
+            state = self.state(news.popleft().partition)
+            self.look(state, now_ms)
+            head = state.queue.head
+            if head is not None and now_ms - head.created_ms >= self._delivery_timeout_ms:
+                overdue[state] = None  # no pass was made for so long
         if not self._accumulator.hurrying:
             self._hurried = False
         elif not self._hurried:
@@ -71,16 +76,16 @@ class Lanes:
             for lane in [*self.lanes.values()]:
                 for state in [*lane.listed]:
                     self.look(state, now_ms)
-        return self._pop_timers(now_ms)
+        return [*overdue | self._pop_timers(now_ms)]
 
-    def _pop_timers(self, now_ms: int) -> list[PartitionState]:
+    def _pop_timers(self, now_ms: int) -> dict[PartitionState, None]:
         timers = self._timers
         found: dict[PartitionState, None] = {}
         while timers and timers[0][0] <= now_ms:
             state = heapq.heappop(timers)[2]
             state.wakes_ms.pop()
             found[state] = None
-        return [*found]
+        return found
 
     def look(self, state: PartitionState, now_ms: int) -> None:
         """See where the partition belongs now, whether its head may leave, and when to look again."""

@@ -16,8 +16,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from kproto.client import ConnectionObserver, KafkaTimeoutError, Partition
-from kproto.client.driver import monotonic_ms
-from kproto.producer.batch import OnDelivery
+from kproto.producer.batch import OnDelivery, ProducerBatch
 from kproto.producer.blocking import BlockingAppends
 from kproto.producer.bulk import BulkDelivery, RecordRange
 from kproto.producer.config import ProducerConfig
@@ -26,11 +25,8 @@ from kproto.producer.engine_thread import EngineThread
 from kproto.producer.errors import BulkDeliveryError
 from kproto.producer.events import BatchObserver
 from kproto.producer.exits import Exits
+from kproto.producer.interrupts import HeldSignals
 from kproto.producer.metrics import MetricName
-from kproto.producer.queues import TopicQueues
-from kproto.producer.record import RecordMetadata
-from kproto.producer.record_path import ProducerRecord, placeholder
-from kproto.wire import KafkaError
 from kproto.wire.records import RecordBatchBuilder
 
 if TYPE_CHECKING:
@@ -60,9 +56,13 @@ class Producer:
     ) -> None:
         self.config = ProducerConfig.of(bootstrap_servers=bootstrap_servers, **settings)
         self._thread = EngineThread(self.config, observer, batch_observer)
-        self._engine = self._thread.engine
-        self._appends = BlockingAppends(self._thread)
-        self._exits = Exits(self, self._thread)
+        try:
+            self._engine = self._thread.engine
+            self._appends = BlockingAppends(self._thread)
+            self._exits = Exits(self, self._thread)
+        except BaseException:  # Ctrl-C: nobody else would end the thread
+            self._thread.abandon()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -99,66 +99,7 @@ class Producer:
         topic, not authorized, too large), SerializationError, PartitionerError, EncodeError, ProducerClosedError,
         ProducerFatalError, ForkedProducerError, TypeError, ValueError.
         """
-        engine = self._engine
-        if self.config.interceptors:
-            return self._send_intercepted(
-                ProducerRecord(topic, value, key, partition, timestamp_ms, engine.path.headers(headers)), on_delivery
-            )
-        try:
-            return self._send(topic, value, key, partition, timestamp_ms, headers, on_delivery)
-        except KafkaError:
-            self._refused(topic)
-            raise
-
-    def _send_intercepted(self, record: ProducerRecord, on_delivery: OnDelivery | None) -> Delivery:
-        path = self._engine.path
-
-        def ended(metadata: RecordMetadata, error: KafkaError | None) -> None:
-            path.acknowledge(metadata, error)
-            if on_delivery is not None:
-                on_delivery(metadata, error)
-
-        record = path.intercept(record)
-        try:
-            return self._send(
-                record.topic,
-                record.value,
-                record.key,
-                record.partition,
-                record.timestamp_ms,
-                record.headers,
-                ended,
-            )
-        except KafkaError as error:
-            self._refused(record.topic)
-            path.acknowledge(placeholder(record.topic, record.partition), error)
-            raise
-
-    def _refused(self, topic: str) -> None:
-        with self._engine.accumulator.lock:
-            self._engine.metrics.record_refused(topic, monotonic_ms())
-
-    def _send(
-        self,
-        topic: str,
-        value: Any,
-        key: Any,
-        partition: int | None,
-        timestamp_ms: int | None,
-        headers: Iterable[tuple[str, bytes | None]] | None,
-        on_delivery: OnDelivery | None,
-    ) -> Delivery:
-        queues, left_ms = self._topic(topic, partition, timestamp_ms)
-        chosen, fields = self._engine.prepare(queues, value, key, partition, timestamp_ms, headers)
-        appended = self._appends.append(queues, chosen, fields, on_delivery, left_ms)
-        delivery: Delivery = Delivery()
-        delivery._batch, delivery._index = appended.batch, appended.index
-        self._appends.push(appended)
-        return delivery
-
-    def _topic(self, topic: str, partition: int | None, timestamp_ms: int | None) -> tuple[TopicQueues, int]:
-        self._exits.check()
-        return self._appends.topic(topic, partition, timestamp_ms)
+        return self._appends.send(topic, value, key, partition, timestamp_ms, headers, on_delivery)
 
     def send_many(
         self,
@@ -179,6 +120,7 @@ class Producer:
         if keys is not None and len(keys) != len(values):
             raise ValueError(f"keys and values: as many of the one as of the other, not {len(keys)} and {len(values)}")
         future: Future[tuple[RecordRange, ...]] = Future()
+        future.set_running_or_notify_cancel()  # they are on their way: `cancel` gives False
 
         def finish(ranges: tuple[RecordRange, ...], error: BulkDeliveryError | None) -> None:
             if error is None:
@@ -191,8 +133,8 @@ class Producer:
         for place, value in enumerate(values):
             try:
                 key = None if keys is None else keys[place]
-                delivery = self._send(topic, value, key, partition, timestamp_ms, pairs, None)
-            except KafkaError as error:
+                delivery = self._appends.send(topic, value, key, partition, timestamp_ms, pairs, None)
+            except Exception as error:
                 if not bulk.accepted:
                     raise
                 bulk.refuse(topic, range(place, len(values)), error)
@@ -214,14 +156,9 @@ class Producer:
         The future is that of its first record: the others have the offsets behind it. Raises as `send`; ValueError for
         an empty batch.
         """
-        queues, left_ms = self._topic(topic, partition, None)
         if not batch.count:
             raise ValueError("batch: at least one record")
-        appended = self._appends.append_batch(queues, partition, batch, on_delivery, left_ms)
-        delivery: Delivery = Delivery()
-        delivery._batch, delivery._index = appended.batch, 0
-        self._appends.push(appended)
-        return delivery
+        return self._appends.send_batch(topic, partition, batch, on_delivery)
 
     # Waiting
 
@@ -232,52 +169,47 @@ class Producer:
         is left, ForkedProducerError; RuntimeError in a callback, where it would wait for itself.
         """
         self._exits.check()
-        if self._thread.completions.is_inside():
+        thread, engine = self._thread, self._engine
+        if thread.completions.is_inside():
             raise RuntimeError("flush in a callback would wait for itself: call it outside")
-        accumulator = self._engine.accumulator
+        thread.check_outside()
+        accumulator, incomplete = engine.accumulator, engine.accumulator.incomplete
+        batches: list[ProducerBatch] | None = None
         began_ns = time.monotonic_ns()
-        batches = accumulator.begin_flush()
+
+        def over() -> bool:
+            while batches and batches[-1] not in incomplete:
+                batches.pop()
+            return not batches
+
         try:
-            self._thread.run_pass()
-            incomplete = accumulator.incomplete
-
-            def over() -> bool:
-                while batches and batches[-1] not in incomplete:
-                    batches.pop()
-                return not batches
-
-            with self._thread.condition:
-                if not self._thread.condition.wait_for(over, timeout):
-                    left = sum(batch.count for batch in batches if batch in incomplete)
-                    raise KafkaTimeoutError(f"flush: {left} records are not delivered yet", (timeout or 0) * 1000)
+            with HeldSignals():
+                batches = accumulator.begin_flush()
+            if not thread.wait_until_over(over, timeout):
+                left = sum(batch.count for batch in batches if batch in incomplete)
+                raise KafkaTimeoutError(f"flush: {left} records are not delivered yet", (timeout or 0) * 1000)
         finally:
-            accumulator.end_flush()
-            with accumulator.lock:
-                self._engine.metrics.flush_time(time.monotonic_ns() - began_ns)
+            if batches is not None:
+                with accumulator.lock:  # no call before this: it could be interrupted, and all would hurry for ever
+                    accumulator.flushes -= 1
+                    engine.metrics.flush_time(time.monotonic_ns() - began_ns)
 
     def wait_ready(self, timeout: float | None = None) -> None:
         """Wait until the cluster is known, and the producer id where one is needed. timeout: seconds, max_block_ms if
         None. Raises KafkaTimeoutError with its cause, AuthenticationError, ProducerFatalError, ProducerClosedError."""
         self._exits.check()
-        engine, thread = self._engine, self._thread
+        engine = self._engine
         timeout_s = self.config.max_block_ms / 1000 if timeout is None else timeout
-        has_come = thread.expect_news(lambda: engine.ready)
-        thread.run_pass()
-        with thread.condition:
-            in_time = thread.condition.wait_for(has_come, timeout_s)
-            fatal = thread.fatal
+        self._thread.wait_until_ready(timeout_s)
         engine.check_open()
-        if engine.ready:
-            return
-        if fatal is not None:
-            raise fatal
-        if not in_time:
+        if not engine.ready:
             cause = engine.network.connection_error() or engine.sender.producer_id.last_error
             raise KafkaTimeoutError("the cluster and a producer id", timeout_s * 1000, cause)
 
     def partitions_for(self, topic: str) -> tuple[Partition, ...]:
         """The partitions of a topic in order, those without a leader, too. Waits and raises as `send`."""
-        self._topic(topic, None, None)
+        self._exits.check()
+        self._appends.topic(topic, None, None)
         return self._engine.network.cluster.partitions_for(topic)
 
     def metrics(self) -> dict[MetricName, float]:

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from kproto.client import TopicPartition
 from kproto.client.cluster import check_topic
+from kproto.producer.batch import OnDelivery
 from kproto.producer.config import ProducerConfig, Serializer
 from kproto.producer.errors import MessageSizeTooLargeError, SerializationError
 from kproto.producer.record import NO_PARTITION, Headers, RecordMetadata, WriteStatus
@@ -20,7 +21,7 @@ from kproto.producer.record_size import record_size_bound
 from kproto.wire import KafkaError
 from kproto.wire.records import RECORD_BATCH_OVERHEAD
 
-__all__ = ["ProducerRecord", "RecordPath"]
+__all__ = ["ProducerRecord", "RecordPath", "placeholder"]
 
 logger = logging.getLogger("kproto.producer")
 BYTES: Final = (bytes, bytearray, memoryview)
@@ -83,6 +84,18 @@ class RecordPath:
             except Exception:
                 logger.exception("the interceptor %r raised in on_acknowledgement", interceptor)
 
+    def intercepted(self, on_delivery: OnDelivery | None) -> OnDelivery:
+        """A callback that tells the interceptors first (CB-1)."""
+
+        def ended(metadata: RecordMetadata, error: KafkaError | None) -> None:
+            try:
+                self.acknowledge(metadata, error)
+            finally:
+                if on_delivery is not None:
+                    on_delivery(metadata, error)
+
+        return ended
+
     def serialize(self, topic: str, key: Any, value: Any) -> tuple[bytes | None, bytes | None]:
         """Key and value as bytes, copied where they are another buffer. Raises SerializationError."""
         config = self._config
@@ -92,8 +105,8 @@ class RecordPath:
         )
 
     def headers(self, headers: Iterable[tuple[str, bytes | None]] | None) -> Headers:
-        """As they are now: what is changed later changes nothing here."""
-        return () if not headers else tuple((name, data) for name, data in headers)
+        """As they are now: what is changed later changes nothing here. Raises TypeError."""
+        return () if not headers else tuple([_header(pair) for pair in headers])
 
     def check_size(self, topic: str, partition: int, key: bytes | None, value: bytes | None, headers: Headers) -> None:
         """Raises MessageSizeTooLargeError for a record that no request, or no memory, can hold (SIZE-2)."""
@@ -117,6 +130,13 @@ def _serialized(topic: str, what: str, data: Any, serializer: Serializer | None)
         return bytes(data)
     hint = f"set {what}_serializer, or encode it" if serializer is None else f"{what}_serializer has to give bytes"
     raise SerializationError(topic, what, f"is {type(data).__name__}, neither bytes nor None: {hint}")
+
+
+def _header(pair: Any) -> tuple[str, bytes | None]:
+    name, data = pair if isinstance(pair, (tuple, list)) and len(pair) == 2 else (None, None)
+    if isinstance(name, str) and (data is None or isinstance(data, BYTES)):
+        return name, data if data is None or data.__class__ is bytes else bytes(data)
+    raise TypeError(f"headers: pairs of a str and bytes or None, not {pair!r}")
 
 
 def placeholder(topic: str, partition: int | None) -> RecordMetadata:

@@ -171,6 +171,14 @@ class Sender:
         self._fail_all(closed, now_ms)
         return count
 
+    def give_up(self, batch: ProducerBatch, why: str, cause: BaseException, now_ms: int) -> None:
+        """A batch that cannot be made ready to be sent: it fails, unless it has ended, and those behind it go on."""
+        if not batch.done:
+            state = self.lanes.state(batch.partition)
+            error = DeliveryError(batch.partition, batch.written, why, None, cause)
+            self._fates.fail(state, batch, error, now_ms)
+            self.lanes.look(state, now_ms)
+
     def close(self, now_ms: int) -> None:
         """End all connections. Nothing is sent after that."""
         self.network.close(now_ms)

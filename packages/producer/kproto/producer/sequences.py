@@ -20,7 +20,6 @@ from typing import Final
 from kproto.producer.batch import ProducerBatch
 from kproto.producer.events import HeldReason
 from kproto.producer.producer_id import NO_IDENTITY, ProducerIdAndEpoch
-from kproto.producer.record import NO_OFFSET
 from kproto.wire.records import NO_SEQUENCE
 
 __all__ = ["IN_FLIGHT_MAX", "SEQUENCE_MAX", "PartitionSequences", "increment_sequence", "sequence_distance"]
@@ -55,7 +54,6 @@ class PartitionSequences:
         "acknowledged",
         "identity",
         "in_flight",
-        "last_acked_offset",
         "lost_before",
         "next_sequence",
         "sent",
@@ -66,7 +64,6 @@ class PartitionSequences:
         self.next_sequence = 0
         self.acknowledged = False
         """Whether the broker has taken a batch under this identity: it takes any first one (KAFKA-15591)."""
-        self.last_acked_offset = NO_OFFSET
         self.sent: list[ProducerBatch] = []
         """Numbered batches that may still be delivered, in order: in flight, or waiting for another attempt."""
         self.in_flight: list[ProducerBatch] = []
@@ -144,7 +141,6 @@ class PartitionSequences:
     def forget_acknowledgement(self) -> None:
         """The partition's log is another one, for its topic was created again: send one batch alone first."""
         self.acknowledged = False
-        self.last_acked_offset = NO_OFFSET
 
     # What came back
 
@@ -153,13 +149,11 @@ class PartitionSequences:
         batch.in_flight = False
         self.in_flight.remove(batch)
 
-    def acked(self, batch: ProducerBatch, base_offset: int) -> None:
+    def acked(self, batch: ProducerBatch) -> None:
         """It is written, and so is everything before it under the same identity."""
         if batch.sequence == NO_SEQUENCE:
             return
         self._forget(batch)
-        if base_offset != NO_OFFSET:
-            self.last_acked_offset = max(self.last_acked_offset, base_offset + batch.count - 1)
         if batch.identity != self.identity:
             return  # renumbered meanwhile: what is known of the old numbers matters no more
         self.acknowledged = True

@@ -108,7 +108,7 @@ class Settlement:
         state = self._lanes.state(batch.partition)
         outcome = outcome_of(code)
         if batch.done:
-            self._late(state, batch, outcome, answer)
+            self._late(state, batch, outcome)
         else:
             batch.open_outcome |= outcome.open
             self._act(state, batch, outcome, code, answer, cause, now_ms)
@@ -116,14 +116,10 @@ class Settlement:
         if isinstance(known, ErrorCode) and known.invalid_metadata:
             self._network.metadata.request_update()
 
-    def _late(
-        self, state: PartitionState, batch: ProducerBatch, outcome: Outcome, answer: PartitionAnswer | None
-    ) -> None:
+    def _late(self, state: PartitionState, batch: ProducerBatch, outcome: Outcome) -> None:
         """It was given up meanwhile. For its records that is the end, but not for the numbers behind it (SENDER-24)."""
         if outcome.action in (Action.COMPLETE, Action.COMPLETE_DUPLICATE):
-            state.sequences.acked(batch, NO_OFFSET if answer is None else answer.base_offset)
-        elif outcome.action is Action.OUT_OF_ORDER:
-            state.sequences.out_of_order(batch)
+            state.sequences.acked(batch)
         self._fates.answered_late(batch)
 
     def _act(

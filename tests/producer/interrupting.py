@@ -1,0 +1,93 @@
+"""Ctrl-C at every moment at which it can come.
+
+CPython lets a signal's handler run only behind a call, at the start of a function, and where a loop goes back. A trace
+function finds these places in the code of kproto, one opcode after the other, and raises the signal at the one that is
+asked for. Where the code holds signals back there is no such place.
+
+    for place in places(lambda: producer.flush()):
+        with raises_or_not(KeyboardInterrupt): ...
+"""
+
+from __future__ import annotations
+
+import dis
+import signal
+import sys
+from pathlib import Path
+
+import kproto.client.driver
+import kproto.producer.batch
+
+FOLDERS = tuple(
+    str(Path(module.__file__).parent)
+    for module in (kproto.producer.batch, kproto.client.driver, kproto.wire.records.builder)
+)
+CHECKED = frozenset(
+    code
+    for name, code in dis.opmap.items()
+    if name.startswith("CALL") or name in ("RESUME", "JUMP_BACKWARD")
+)
+
+
+class Interruption:
+    """A trace function: SIGINT at the place with this number, from 1; 0 only counts them. struck: whether it came."""
+
+    def __init__(self, at: int = 0) -> None:
+        self.at = at
+        self.places = 0
+        self.struck = False
+        self.where = ""
+
+    def __enter__(self):
+        self._before = sys.gettrace()
+        sys.settrace(self._on_call)
+        return self
+
+    def __exit__(self, *exception):
+        sys.settrace(self._before)
+
+    def _on_call(self, frame, event, argument):
+        if self.struck or not frame.f_code.co_filename.startswith(FOLDERS):
+            return None
+        frame.f_trace_lines = False
+        frame.f_trace_opcodes = True
+        code, last = frame.f_code.co_code, None
+
+        def on_opcode(frame, event, argument):
+            nonlocal last
+            if event == "exception":
+                last = None  # on the way to who catches it nothing is looked at
+            elif event == "opcode":
+                checked, last = last in CHECKED, code[frame.f_lasti]
+                if checked and not self.struck and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+                    self._arrive(frame)
+            return on_opcode
+
+        return on_opcode
+
+    def _arrive(self, frame):
+        self.places += 1
+        if self.places == self.at:
+            self.struck = True
+            self.where = f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno} in {frame.f_code.co_name}"
+            signal.raise_signal(signal.SIGINT)
+
+
+def places_of(function):
+    """How many places there are in one call of it."""
+    with Interruption() as counted:
+        function()
+    return counted.places
+
+
+def interrupt(function, at):
+    """Call it, with Ctrl-C at this place; where that was, or "" if it ended before. It may swallow nothing."""
+    interruption = Interruption(at)
+    interrupted = False
+    try:
+        with interruption:
+            function()
+    except KeyboardInterrupt:
+        interrupted = True
+    assert interrupted == interruption.struck, f"KeyboardInterrupt at {interruption.where} was swallowed"
+    return interruption.where
