@@ -14,6 +14,8 @@ FUNCTION_LINES_MAX = 40
 LONG_FUNCTIONS = {
     ("wire/records/record_loop.py", "loop_records"): "a call for each varint would double its time",
     ("wire/records/builder.py", "append"): "the hot path of every producer: one record, no calls",
+    ("producer/accumulator.py", "append"): "the way of every record, in one look",
+    ("producer/batch.py", "__init__"): "what a batch is made of, each with what it says",
 }
 TESTED_ELSEWHERE = {
     "client/connection_settings.py": "values that test_connection.py and test_network.py pass in",

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import random
-import threading
 import time
 from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain, count
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 import trustme
-from brokers.consumed import Reader, ReadRecord, read_topic
+from brokers.consumed import Reader, read_topic
 from brokers.kafka import SECURE_LISTENERS, USERS, secure_kafka
 from brokers.log_dump import check_batches, dumped
+from brokers.produced import Asked, Rec, check_delivered, send_all
 from brokers.wire_session import KEEP, LONG_AGO_MS
-from chaos.cluster import KafkaCluster
-from chaos.ports import steady_ports
-from confluent_kafka import ElectionType
-from confluent_kafka import TopicPartition as Named
 from confluent_kafka.admin import (
     AclBinding,
     AclOperation,
@@ -32,7 +28,7 @@ from confluent_kafka.cimpl import NewPartitions
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kproto.client import ConnectionObserver, KafkaTimeoutError, TopicPartition
+from kproto.client import KafkaTimeoutError, TopicPartition
 from kproto.client.versions import ApiVersions
 from kproto.producer import (
     ClusterAuthorizationFailedError,
@@ -46,14 +42,11 @@ from kproto.producer import (
     WriteStatus,
 )
 from kproto.wire import (
-    RESPONSES,
     ApiKey,
     ErrorCode,
     InitProducerIdRequest,
     MetadataRequest,
     ProduceRequest,
-    RequestHeader,
-    decode_response,
 )
 from kproto.wire.records import RecordBatchBuilder
 
@@ -79,16 +72,6 @@ ACLS = (  # principal, resource type, resource, operation, whether it is allowed
     ("User:bob", ResourceType.BROKER, "kafka-cluster", AclOperation.IDEMPOTENT_WRITE, False),
 )
 numbers = count()
-
-
-class Rec(NamedTuple):
-    """A record as it is given to send."""
-
-    value: bytes | None
-    key: bytes | None = None
-    headers: tuple[tuple[str, bytes | None], ...] = ()
-    timestamp_ms: int | None = None
-    partition: int | None = None
 
 
 @pytest.fixture(scope="module")
@@ -126,38 +109,6 @@ def topic(kafka):
         return name
 
     return create
-
-
-def send_all(producer, topic, records):
-    return [
-        (
-            record,
-            producer.send(
-                topic,
-                record.value,
-                record.key,
-                partition=record.partition,
-                timestamp_ms=record.timestamp_ms,
-                headers=record.headers,
-            ),
-        )
-        for record in records
-    ]
-
-
-def check_delivered(log, sent, begins=None):
-    """Each record is where its future says, as it was sent, and behind those of its partition that were sent before."""
-    last = defaultdict(lambda: -1)
-    for record, future in sent:
-        metadata = future.result(0)
-        found = log[metadata.partition][metadata.offset - (begins or {}).get(metadata.partition, 0)]
-        timestamp_ms = metadata.timestamp if record.timestamp_ms is None else record.timestamp_ms
-        assert metadata.timestamp == timestamp_ms
-        assert found == ReadRecord(metadata.offset, timestamp_ms, record.key, record.value, record.headers, False)
-        assert metadata.offset > last[metadata.partition]
-        last[metadata.partition] = metadata.offset
-        assert record.partition in (None, metadata.partition)
-    assert sum(map(len, log.values())) == len(sent)
 
 
 def check_log(kafka, *topics):
@@ -226,7 +177,7 @@ def long_lived(kafka):
 
 class TestWhatComesBack:
     @pytest.mark.parametrize("codec", LEVELS)
-    def test_idem_1_each_codec_and_level(self, kafka, topic, codec):
+    def test_each_codec_and_level(self, kafka, topic, codec):
         name = topic(3)
         sent = []
         for level in LEVELS[codec]:
@@ -335,7 +286,7 @@ class TestAcknowledgements:
 
 
 class TestWhatKafkaRefuses:
-    def test_size_3_a_record_that_is_too_large_alone_fails(self, kafka, topic):
+    def test_split_5_a_record_that_is_too_large_alone_fails(self, kafka, topic):
         """Its neighbours are delivered, in one batch with it or not, and the sequences go on without a gap."""
         name = topic(**{"max.message.bytes": str(LIMIT)})
         large = random.Random(SEED).randbytes(2 * LIMIT)
@@ -425,7 +376,7 @@ class TestTopics:
             assert len(producer.partitions_for(name)) == 3
         check_log(kafka, name)
 
-    def test_meta_wait_2_a_topic_that_is_not_there_is_named_in_time(self, kafka):
+    def test_a_topic_that_is_not_there_is_named_in_time(self, kafka):
         settings = {"allow_auto_create_topics": False, "max_block_ms": 700}
         with Producer(kafka.bootstrap_servers, **settings) as producer:
             producer.wait_ready(SECONDS)
@@ -518,31 +469,6 @@ class TestWaysIn:
                 assert told.written is WriteStatus.NO
 
 
-class Asked(ConnectionObserver):
-    """Versions of each API that were asked for, and the answers to Produce."""
-
-    def __init__(self):
-        self.versions = defaultdict(set)
-        self.answers = []
-        self._open = {}
-
-    def opened(self, connection_id, local, remote):
-        self._open[connection_id] = {}
-
-    def closed(self, connection_id):
-        pass
-
-    def frame(self, connection_id, sent, frame):
-        if sent:
-            header, _ = RequestHeader.decode_prefix(frame[4:], 0)
-            self.versions[header.request_api_key].add(header.request_api_version)
-            self._open[connection_id][header.correlation_id] = (header.request_api_key, header.request_api_version)
-        else:
-            api, version = self._open[connection_id].pop(int.from_bytes(frame[4:8], "big"))
-            if api == ApiKey.PRODUCE:
-                self.answers.append(decode_response(frame[4:], RESPONSES[api], version)[1])
-
-
 class TestVersions:
     def test_the_newest_of_each_api_are_in_use(self, kafka, topic):
         name = topic()
@@ -578,63 +504,3 @@ class TestVersions:
                 assert asked.versions[ApiKey.PRODUCE] == {13 if version >= 10 else 12}
         check_delivered(read_topic(kafka.bootstrap_servers, name), sent)
         check_log(kafka, name)
-
-
-@pytest.fixture(scope="class")
-def cluster():
-    with KafkaCluster(steady_ports(3)) as cluster:
-        yield cluster
-
-
-class TestThreeNodes:
-    PARTITIONS = 6
-
-    def test_leaders_that_move_cost_no_record(self, cluster):
-        """A node is stopped in good order, comes back, and leads again; records are sent all the while."""
-        cluster.create_topic("moving", self.PARTITIONS)
-        asked = Asked()
-        sent = []
-        over = threading.Event()
-        pause = threading.Event()
-
-        def send_on():
-            for index in count():
-                if over.is_set():
-                    return
-                record = Rec(b"%d" % index, b"%d" % (index % 11), (("i", None),), partition=index % self.PARTITIONS)
-                sent.extend(send_all(producer, "moving", [record]))
-                pause.wait(0.001)
-
-        with Producer(cluster.bootstrap_servers, observer=asked, compression_type="zstd", linger_ms=2) as producer:
-            sender = threading.Thread(target=send_on)
-            sender.start()
-            try:
-                node = cluster.nodes[1]
-                node.stop()
-                node.wait_stopped()
-                node.start()
-                cluster.wait_whole(SECONDS * 2, "moving")
-                lead_as_at_first(cluster, "moving", self.PARTITIONS)
-            finally:
-                over.set()
-                sender.join()
-            producer.flush(SECONDS)
-        check_delivered(read_topic(cluster.bootstrap_servers, "moving", self.PARTITIONS), sent)
-        for batches in dumped(cluster.nodes[0].folder / "data", "moving")["moving"].values():
-            check_batches(batches)
-        moved = [
-            one
-            for answer in asked.answers
-            for asked_topic in answer.responses
-            for one in asked_topic.partition_responses
-            if one.error_code == ErrorCode.NOT_LEADER_OR_FOLLOWER
-        ]
-        assert moved, "no leader has moved"
-        assert any(one.current_leader.leader_id >= 0 for one in moved)
-
-
-def lead_as_at_first(cluster, topic, partitions):
-    """Each partition is led by the first of its replicas again."""
-    admin = AdminClient({"bootstrap.servers": cluster.bootstrap_servers, "log_level": 0})
-    asked = [Named(topic, partition) for partition in range(partitions)]
-    admin.elect_leaders(ElectionType.PREFERRED, asked).result(timeout=SECONDS)

@@ -10,6 +10,7 @@ asked for. Where the code holds signals back there is no such place.
 
 from __future__ import annotations
 
+import _signal  # quicker than `signal`, which makes enums of handlers
 import dis
 import signal
 import sys
@@ -29,11 +30,19 @@ CHECKED = frozenset(
 )
 
 
-class Interruption:
-    """A trace function: SIGINT at the place with this number, from 1; 0 only counts them. struck: whether it came."""
+def are_held():
+    """Whether SIGINT has another handler than Ctrl-C's, now."""
+    return _signal.getsignal(signal.SIGINT) is not signal.default_int_handler
 
-    def __init__(self, at: int = 0) -> None:
+
+class Interruption:
+    """A trace function: SIGINT at the place with this number, from 1; 0 only counts them. struck: whether it came.
+
+    within: names of files, where places in other files do not count."""
+
+    def __init__(self, at: int = 0, within: tuple[str, ...] = ("",)) -> None:
         self.at = at
+        self.within = within
         self.places = 0
         self.struck = False
         self.where = ""
@@ -47,7 +56,9 @@ class Interruption:
         sys.settrace(self._before)
 
     def _on_call(self, frame, event, argument):
-        if self.struck or not frame.f_code.co_filename.startswith(FOLDERS):
+        if self.struck or not frame.f_code.co_filename.startswith(FOLDERS) or are_held():
+            return None
+        if not frame.f_code.co_filename.endswith(self.within):
             return None
         frame.f_trace_lines = False
         frame.f_trace_opcodes = True
@@ -59,7 +70,7 @@ class Interruption:
                 last = None  # on the way to who catches it nothing is looked at
             elif event == "opcode":
                 checked, last = last in CHECKED, code[frame.f_lasti]
-                if checked and not self.struck and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+                if checked and not self.struck and not are_held():
                     self._arrive(frame)
             return on_opcode
 
@@ -73,16 +84,9 @@ class Interruption:
             signal.raise_signal(signal.SIGINT)
 
 
-def places_of(function):
-    """How many places there are in one call of it."""
-    with Interruption() as counted:
-        function()
-    return counted.places
-
-
-def interrupt(function, at):
+def interrupt(function, at, within=("",)):
     """Call it, with Ctrl-C at this place; where that was, or "" if it ended before. It may swallow nothing."""
-    interruption = Interruption(at)
+    interruption = Interruption(at, within)
     interrupted = False
     try:
         with interruption:

@@ -179,7 +179,7 @@ async def test_wait_for_the_first_that_ends_or_fails():
     assert done == {other} and pending == {one}
     asyncio.get_running_loop().call_soon(deliver, good)
     done, pending = await asyncio.wait([one, other], return_when=asyncio.FIRST_COMPLETED)
-    assert done == {other}
+    assert other in done
     assert (await one).offset == 10
 
 

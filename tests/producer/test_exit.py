@@ -52,8 +52,6 @@ errors = [future.exception(0) for future in futures]
 report(abandoned, took, sorted({type(error).__name__ for error in errors}), {str(error.written) for error in errors})
 began = time.monotonic()
 assert producer.close(1.0) == 0 and time.monotonic() - began < 0.1
-import atexit, os
-os.set_blocking(2, True)
 """
     )
 

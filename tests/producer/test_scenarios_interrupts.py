@@ -9,13 +9,10 @@ from itertools import count
 
 import pytest
 from producer.endings import running
-from producer.interrupting import interrupt, places_of
+from producer.interrupting import interrupt
 from producer.judge_server import WAIT_S, JudgeServer
 
 from kproto.producer import BufferFullError, Producer
-
-STEP = 1  # of the places; each is one call of what is interrupted
-
 
 @pytest.fixture
 def server():
@@ -42,10 +39,10 @@ def is_sound(producer, where):
     assert not producer._thread._news._gates, where
 
 
-def at_each_place(producer, function, *, least):
-    """Interrupt it at each of its places, and look at the producer each time."""
+def at_each_place(producer, function, *, least, step=1):
+    """Interrupt it at each of its places, or every so many, and look at the producer each time."""
     function()
-    for at in count(1, STEP):
+    for at in count(1, step):
         where = interrupt(function, at)
         is_sound(producer, where)
         if not where:
@@ -67,7 +64,7 @@ def test_in_a_send_that_opens_a_batch_and_one_that_goes_into_it(server):
 
 def test_in_a_send_that_fills_a_batch_and_makes_a_pass(server):
     with Producer(server.bootstrap_servers, linger_ms=60_000, batch_size=200, compression_type="gzip") as producer:
-        at_each_place(producer, lambda: [producer.send("orders", b"x" * 50, partition=0) for _ in range(4)], least=80)
+        at_each_place(producer, lambda: [producer.send("orders", b"x" * 50, partition=0) for _ in range(4)], least=80, step=7)
 
 
 def test_in_a_flush(server):
@@ -103,16 +100,16 @@ def test_in_send_many_whose_future_ends_all_the_same(server):
             futures.append(producer.send_many("orders", [b"a", b"b"], partition=0))
             producer.send("orders", b"c", partition=1).result()
 
-        at_each_place(producer, send, least=100)
+        at_each_place(producer, send, least=100, step=5)
         for future in futures:
-            (found,) = future.result(WAIT_S)
-            assert found.count == 2
+            assert sum(found.count for found in future.result(WAIT_S)) == 2
 
 
 def test_while_it_waits_for_memory(server):
     """The line of those who wait is left, whatever was granted is given back."""
-    with Producer(server.bootstrap_servers, buffer_memory=20_000, batch_size=100, max_block_ms=2, linger_ms=0) as producer:
+    with Producer(server.bootstrap_servers, buffer_memory=20_000, batch_size=100, linger_ms=0) as producer:
         producer.partitions_for("orders")
+        producer._appends._max_block_ms = 2
         server.stall()
         with pytest.raises(BufferFullError):
             for _ in range(100):
@@ -124,7 +121,7 @@ def test_while_it_waits_for_memory(server):
             with pytest.raises(BufferFullError):
                 producer.send("orders", b"x" * 15_000, partition=0)
 
-        for at in count(1, STEP):
+        for at in count(1):
             where = interrupt(wait, at)
             assert memory.waiting == 0 and memory.used == used, where
             if not where:
@@ -138,7 +135,7 @@ def test_while_it_waits_for_metadata(server):
     server.call(lambda: setattr(server.cluster, "auto_create_partitions", 1))
     with Producer(server.bootstrap_servers, retry_backoff_ms=1, retry_backoff_max_ms=1) as producer:
         function = lambda: producer.send(next(names), b"value")  # noqa: E731
-        at_each_place(producer, function, least=50)
+        at_each_place(producer, function, least=50, step=5)
 
 
 def test_in_close_which_may_be_called_again(server):
@@ -157,15 +154,24 @@ def test_in_close_which_may_be_called_again(server):
     assert at > 50
 
 
+@pytest.mark.filterwarnings("ignore:unclosed <Producer:ResourceWarning")
 def test_in_the_constructor_no_thread_is_left(server):
-    for at in count(1, STEP):
-        where = interrupt(lambda: Producer(server.bootstrap_servers).close(), at)
+    before = {*threading.enumerate()}
+    for at in count(1):
+        made = []
+        where = interrupt(
+            lambda made=made: made.append(Producer(server.bootstrap_servers)),
+            at,
+            within=("producer/producer.py", "engine_thread.py", "exits.py", "bell.py", "forks.py", "blocking.py"),
+        )
+        for producer in made:
+            producer.close()
+        for thread in {*threading.enumerate()} - before:
+            thread.join(WAIT_S)
+            assert not thread.is_alive(), where
         if not where:
             break
-    for thread in threading.enumerate():
-        if thread.name == "kproto-producer":
-            thread.join(WAIT_S)
-            assert not thread.is_alive()
+    assert at > 2
 
 
 def test_a_signal_in_earnest_at_random_moments(server):

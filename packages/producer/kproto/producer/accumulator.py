@@ -73,12 +73,10 @@ class RecordAccumulator(BatchQueues):
             return None
         appended = None if tail is None else self._append_to(queue, tail, bound, fields, on_delivery)
         if appended is None:
-            limit = self._limit(topic)
-            least = RECORD_BATCH_OVERHEAD + bound
+            limit, least, before = self._limit(topic), RECORD_BATCH_OVERHEAD + bound, 0
             room = self._reserve(max(limit, least) + BATCH_MEMORY, least + BATCH_MEMORY, wake, memory)
             if not isinstance(room, int):
                 return room
-            before = 0
             limit = min(limit, room - BATCH_MEMORY)
             appended = self._append_to_new(queue, tail, limit, room, fields, on_delivery, now_ms)
         elif memory is not None:

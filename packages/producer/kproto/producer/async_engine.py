@@ -251,6 +251,7 @@ class AsyncEngine:
 
     def give_up(self) -> int:
         """The loop is closed, and nothing can be delivered any more: how many records are lost."""
+        self.accumulator.close()
         self.driver.close()
         left = self.abort()
         self.end()

@@ -93,14 +93,10 @@ class ProducerBatch:
         self.partition = partition
         self.number = number
         self._builder: RecordBatchBuilder | None = builder
-        self.count = 0
-        """Records."""
-        self.size = builder.size
-        """Bytes: before compression while it is open, as sent once it is sealed."""
-        self.plain_size = builder.size
-        """Bytes before compression."""
-        self.largest_record = 0
-        """Bytes."""
+        self.count = 0  # records
+        self.size = builder.size  # bytes: before compression while it is open, as sent once it is sealed
+        self.plain_size = builder.size  # bytes before compression
+        self.largest_record = 0  # bytes
         self.limit = limit
         self.reserved = reserved
         self.created_ms = created_ms
@@ -109,19 +105,15 @@ class ProducerBatch:
         self.sealed = False
         self.send_reason: SendReason | None = None
         # Attempts
-        self.attempts = 0
-        """Attempts that have failed."""
+        self.attempts = 0  # that have failed
         self.retry_at_ms = 0
         self.node_id = -1
         self.leader_epoch = -1
         self.identity = NO_IDENTITY
         self.sequence = NO_SEQUENCE
-        self.in_flight = False
-        """Whether a request with it is unanswered; also of one that is given up."""
-        self.open_outcome = False
-        """Whether an attempt may have written it, as far as is known."""
+        self.in_flight = False  # whether a request with it is unanswered; also of one that is given up
+        self.open_outcome = False  # whether an attempt may have written it, as far as is known
         self.data: bytes | None = None
-        # The end
         self.done = False
         self.error: DeliveryError | None = None
         self.record_errors: Mapping[int, DeliveryError] = {}
@@ -129,14 +121,10 @@ class ProducerBatch:
         self.log_append_time_ms = NO_TIMESTAMP
         # Those who wait for it
         self.callbacks: deque[tuple[int, OnDelivery]] = deque()
-        self.called_back = False
-        """Whether all callbacks have run, so that a later one is called at once."""
-        self.signal: Any = None
-        """The face's own, for those who wait for it; of a root."""
-        self.witness: Any = None
-        """The face's own, for a failure that nobody has looked at."""
-        self.context: Any = None
-        """The face's own: what its futures share."""
+        self.called_back = False  # whether all callbacks have run, so that a later one is called at once
+        self.signal: Any = None  # the face's own, for those who wait for it; of a root
+        self.witness: Any = None  # the face's own, for a failure that nobody has looked at
+        self.context: Any = None  # the face's own: what its futures share
         self.timestamps: list[tuple[int, int]] = []  # where a run of equal timestamps begins, and which
         # A batch that was split: its root has the futures, its parts the records
         self.root = self

@@ -69,14 +69,12 @@ class EngineThread:
         self._thread = threading.Thread(target=self._run, name="kproto-producer", daemon=True)
         try:
             self._thread.start()
-            self._news.wait_for(lambda: self._started)
-            if self._start_error is not None:
-                raise self._start_error
-        except BaseException:  # there are no threads left, or this one was interrupted
-            self.stop()
-            if self._thread.ident is None:
-                self._loop.close()
+        except RuntimeError:  # the system has none left
+            self._loop.close()
             raise
+        self._news.wait_for(lambda: self._started)
+        if self._start_error is not None:
+            raise self._start_error
 
     # The thread
 

@@ -33,7 +33,7 @@ class Action(Enum):
     OUT_OF_ORDER = auto()
     """It was not written, for a batch before it was not: see PartitionSequences.out_of_order."""
     UNKNOWN_PRODUCER = auto()
-    """The broker has forgotten the producer: see PartitionSequences.unknown_producer."""
+    """The broker has forgotten the producer: see PartitionSequences.forgotten."""
     FAIL = auto()
     """Its records fail; the producer goes on."""
     FATAL = auto()

@@ -55,14 +55,11 @@ class Producer:
         **settings: Any,
     ) -> None:
         self.config = ProducerConfig.of(bootstrap_servers=bootstrap_servers, **settings)
-        self._thread = EngineThread(self.config, observer, batch_observer)
-        try:
+        with HeldSignals():  # or Ctrl-C could leave a thread that nobody ends
+            self._thread = EngineThread(self.config, observer, batch_observer)
             self._engine = self._thread.engine
             self._appends = BlockingAppends(self._thread)
             self._exits = Exits(self, self._thread)
-        except BaseException:  # Ctrl-C: nobody else would end the thread
-            self._thread.abandon()
-            raise
 
     def __enter__(self) -> Self:
         return self

@@ -136,7 +136,6 @@ class ProducerIdState:
             return True
         self._on(ProducerIdEvent.EPOCHS_USED_UP)
         self.identity = NO_IDENTITY
-        self._retry_at_ms = 0
         return False
 
     def fatal(self, error: KafkaError) -> None:

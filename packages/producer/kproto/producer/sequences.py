@@ -166,26 +166,21 @@ class PartitionSequences:
         if batch.sequence == NO_SEQUENCE:
             return
         self._forget(batch)
-        if batch.identity == self.identity:
-            self._lose(increment_sequence(batch.sequence, batch.count))
+        self._lose(increment_sequence(batch.sequence, batch.count))
 
     def out_of_order(self, batch: ProducerBatch) -> None:
         """The broker misses what comes before it: it was not written by this attempt, nor by an earlier one, for those
         the broker would know again.
 
-        Where nothing before it is under way, what the broker misses does not come any more: numbers begin anew.
+        Where nothing before it is to be sent again, what the broker misses does not come any more: numbers begin anew.
         """
         batch.open_outcome = False
-        if batch.sequence == NO_SEQUENCE or batch.identity != self.identity:
-            return
-        earlier = any(sequence_distance(other.sequence, batch.sequence) > 0 for other in (*self.sent, *self.in_flight))
-        if not earlier:
+        if self.sent[0] is batch:
             self._lose(batch.sequence)
 
     def forgotten(self, batch: ProducerBatch) -> None:
         """The broker no longer knows the producer, so it takes no number but 0: numbers begin anew (IDEM-11)."""
-        if batch.identity == self.identity:
-            self._lose(batch.sequence)
+        self._lose(batch.sequence)
 
     def replace(self, batch: ProducerBatch, parts: list[ProducerBatch]) -> None:
         """It was not written, being too large: its parts take its numbers, in order (SPLIT-3)."""
