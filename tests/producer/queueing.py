@@ -66,6 +66,12 @@ def failure(partition=ORDERS, why="of no use"):
     return DeliveryError(partition, WriteStatus.NO, why)
 
 
+def seal(accumulator, batch):
+    """Compressed by some thread, and charged by the sender's next pass."""
+    accumulator.seal(batch)
+    accumulator.charge_all_sealed()
+
+
 def records_of(data):
     (whole,) = read_record_batches(data)
     return [record.value for record in whole]

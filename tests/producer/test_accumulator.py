@@ -20,6 +20,7 @@ from producer.queueing import (
     fields,
     queue_of,
     records_of,
+    seal,
 )
 
 from kproto.producer.batch import BATCH_MEMORY
@@ -155,7 +156,7 @@ def test_d10_compressed_batches_grow_with_what_is_learned_and_shrink_when_it_was
             appended = append(accumulator, make_value())
             if appended.closed is not None:
                 found.append(appended.closed.plain_size)
-                accumulator.seal(appended.closed)
+                seal(accumulator, appended.closed)
         return found
 
     grown = plain_sizes(lambda: bytes(100), 200)
@@ -282,7 +283,7 @@ def test_a_built_batch_goes_behind_what_is_there_and_takes_no_more():
     assert built.batch.created_ms == 5 and len(built.batch.callbacks) == 1
     alone = accumulator.append_batch(accumulator.topic("orders"), 1, builder_of(b"e"), now_ms=0, wake=nobody)
     assert alone.closed is alone.batch and alone.ready
-    accumulator.seal(alone.batch)
+    seal(accumulator, alone.batch)
     assert records_of(alone.batch.bytes()) == [b"e"]
 
 
@@ -479,7 +480,7 @@ def test_trap_15_many_threads_append_while_one_drains():
             queue = queue_of(accumulator, partition)
             while queue.batches and (queue.full or accumulator.hurrying):
                 accumulator.close_head(queue)
-                accumulator.seal(queue.batches[0])
+                seal(accumulator, queue.batches[0])
                 if not queue.batches[0].sealed:
                     break  # another thread compresses it
                 batch = accumulator.take(queue)
@@ -543,7 +544,7 @@ class AccumulatorMachine(RuleBasedStateMachine):
         if isinstance(result, MemoryWaiter):
             self.waiting.append((result, partition, size))
         elif result.closed is not None and self.number % 3:
-            self.accumulator.seal(result.closed)
+            seal(self.accumulator, result.closed)
 
     @rule(partition=st.integers(-1, 2), size=st.integers(0, 3_000))
     def send(self, partition, size):
@@ -566,7 +567,7 @@ class AccumulatorMachine(RuleBasedStateMachine):
         queue = queue_of(self.accumulator, partition)
         if queue.batches:
             self.accumulator.close_head(queue)
-            self.accumulator.seal(queue.batches[0])
+            seal(self.accumulator, queue.batches[0])
             batch = self.accumulator.take(queue)
             batch.send(0, 0)
             self.flying.append(batch)
@@ -664,7 +665,7 @@ def test_records_of_a_batch_are_what_was_appended_with_keys_headers_and_timestam
     for one in sent:
         appended = accumulator.append(topic, 0, one, now_ms=0)
     batch = accumulator.take(queue_of(accumulator))
-    accumulator.seal(batch)
+    seal(accumulator, batch)
     (whole,) = read_record_batches(batch.bytes())
     assert [(one.timestamp, one.key, one.value, tuple(one.headers)) for one in whole] == sent
     assert appended.index == 3

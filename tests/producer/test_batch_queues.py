@@ -7,7 +7,7 @@ import threading
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from producer.queueing import PLAIN, accumulator_of, append, batch_of, failure, queue_of, records_of
+from producer.queueing import PLAIN, accumulator_of, append, batch_of, failure, queue_of, records_of, seal
 
 from kproto.producer.batch import BATCH_MEMORY
 from kproto.producer.batch_state import BatchState
@@ -27,7 +27,7 @@ def closed_batch(accumulator, *values, partition=0):
 def in_flight(accumulator, *values):
     """A batch that was taken and is in a request."""
     batch = closed_batch(accumulator, *values)
-    accumulator.seal(batch)
+    seal(accumulator, batch)
     taken = accumulator.take(queue_of(accumulator))
     taken.stamp(PRODUCER, 0)
     taken.send(0, 0)
@@ -45,7 +45,7 @@ def test_a_batch_is_sealed_by_one_who_comes_first():
     accumulator = accumulator_of(compression_type="zstd")
     batch = closed_batch(accumulator, b"a", b"b")
     assert accumulator.claim(batch) and not accumulator.claim(batch)
-    accumulator.seal(batch)
+    seal(accumulator, batch)
     assert not batch.sealed, "somebody else does it"
     batch.seal()
     accumulator.charge_sealed(batch)
@@ -57,10 +57,22 @@ def test_d10_a_sealed_batch_is_charged_what_it_takes(codec):
     accumulator = accumulator_of(compression_type=codec)
     batch = closed_batch(accumulator, bytes(8_000))
     before = accumulator.memory.used
-    accumulator.seal(batch)
+    seal(accumulator, batch)
     assert accumulator.memory.used == batch.reserved == batch.size + BATCH_MEMORY < before
-    accumulator.seal(batch)
+    seal(accumulator, batch)
     assert accumulator.memory.used == batch.reserved
+
+
+def test_the_thread_that_seals_leaves_the_charge_to_the_sender():
+    """It may be interrupted anywhere: what is reserved until then is more than enough, and is what is given back."""
+    accumulator = accumulator_of(compression_type="zstd")
+    batch, reserved = closed_batch(accumulator, bytes(8_000)), accumulator.memory.used
+    accumulator.seal(batch)
+    assert batch.sealed and accumulator.memory.used == batch.reserved == reserved
+    accumulator.charge_all_sealed()
+    assert accumulator.memory.used == batch.memory() < reserved
+    accumulator.charge_all_sealed()
+    assert accumulator.memory.used == batch.memory()
 
 
 def test_what_a_batch_takes_more_than_was_reserved_is_charged_all_the_same():
@@ -69,7 +81,7 @@ def test_what_a_batch_takes_more_than_was_reserved_is_charged_all_the_same():
     batch.timestamps += [(1, 1), (2, 2), (3, 3)]
     batch.close()
     before = batch.reserved
-    accumulator.seal(batch)
+    seal(accumulator, batch)
     assert accumulator.memory.used == batch.reserved == batch.memory() > before
 
 
@@ -85,9 +97,9 @@ def test_whoever_is_interrupted_while_he_compresses_leaves_it_to_the_next(error,
     with monkeypatch.context() as patched:
         patched.setattr(batch._builder.__class__, "seal", lambda builder: interrupted())
         with pytest.raises(error):
-            accumulator.seal(batch)
+            seal(accumulator, batch)
     assert not batch.sealed
-    accumulator.seal(batch)
+    seal(accumulator, batch)
     assert batch.sealed and records_of(batch.bytes()) == [b"a"]
 
 
@@ -112,7 +124,7 @@ def test_whoever_is_interrupted_just_behind_his_claim_leaves_it_to_the_next():
     accumulator.lock = InterruptingLock(1)
     with pytest.raises(KeyboardInterrupt):
         accumulator.seal(batch)
-    accumulator.seal(batch)
+    seal(accumulator, batch)
     assert batch.sealed
     assert accumulator.memory.used == batch.memory()
 
@@ -160,10 +172,10 @@ def test_acc_10_a_topic_s_estimate_follows_what_its_batches_compress_to():
     accumulator = accumulator_of(compression_type="zstd")
     topic = accumulator.topic("orders")
     for _ in range(10):
-        accumulator.seal(closed_batch(accumulator, bytes(8_000)))
+        seal(accumulator, closed_batch(accumulator, bytes(8_000)))
     assert topic.ratio == pytest.approx(0.95)
     other = accumulator_of()
-    other.seal(closed_batch(other, bytes(8_000)))
+    seal(other, closed_batch(other, bytes(8_000)))
     assert other.topic("orders").ratio == 1.0, "without a codec there is nothing to learn"
 
 
@@ -173,7 +185,7 @@ def test_an_empty_batch_teaches_nothing():
     batch = batch_of(reserved=1)
     accumulator.memory.charge(1)
     batch.close()
-    accumulator.seal(batch)
+    seal(accumulator, batch)
     assert accumulator.topic("orders").ratio == 1.0
 
 
@@ -195,7 +207,8 @@ def test_sealing_by_many_threads_at_once_makes_one_body():
             for thread in threads:
                 thread.join()
             assert records_of(batch.bytes()) == values
-            assert batch.reserved == batch.memory()
+            accumulator.charge_all_sealed()
+            assert batch.reserved == batch.memory() and not accumulator._sealed
 
 
 # The sender's side
@@ -244,7 +257,7 @@ def test_req_2_parts_of_a_split_batch_keep_their_place_behind_an_earlier_retry()
         append(accumulator, value)
     first, second = (accumulator.take(queue) for _ in range(2))
     for batch in (first, second):
-        accumulator.seal(batch)
+        seal(accumulator, batch)
         batch.send(0, 0)
         batch.in_flight = False
     first.retry(0)
@@ -261,7 +274,7 @@ def test_req_2_parts_that_are_sent_again_keep_the_order_of_their_records():
     for value in (b"a", b"b"):
         append(accumulator, value)
     batch = accumulator.take(queue)
-    accumulator.seal(batch)
+    seal(accumulator, batch)
     batch.send(0, 0)
     batch.in_flight = False
     parts = [batch_of(b"a", number=7 - place) for place in range(3)]  # whatever their numbers

@@ -62,6 +62,30 @@ def test_close_ends_the_thread_and_takes_the_exit_handler_back(server, unregiste
         gc.collect()
 
 
+def test_close_in_a_callback_gives_up_the_rest_and_does_not_join(server):
+    found = []
+
+    def callback(metadata, error):
+        found.append(producer.close(WAIT_S))
+
+    producer = Producer(server.bootstrap_servers)
+    producer.partitions_for("orders")
+    server.stall()
+    futures = [producer.send("orders", b"a", partition=number, on_delivery=callback) for number in (0, 1, 1)]
+    server.go_on()
+    assert ended(thread_of(producer))
+    assert len(found) == 3 and sum(found) == sum(future.exception(0) is not None for future in futures)
+
+
+def test_close_where_the_accumulator_was_interrupted_waits_for_nothing(server):
+    producer = Producer(server.bootstrap_servers, linger_ms=60_000)
+    future = producer.send("orders", b"a", partition=0)
+    with producer._engine.accumulator.lock:
+        assert producer._exits.close(None) == 0
+    assert future.result(WAIT_S).offset == 0
+    assert ended(thread_of(producer))
+
+
 # Forgotten
 
 
@@ -279,6 +303,21 @@ class TestForked:
         producer.close()
 
 
+def test_what_belongs_to_the_parent_is_left_alone(server):
+    """As in a child, without one."""
+    producer = Producer(server.bootstrap_servers)
+    mark = producer._thread.fork
+    mark.forked = True
+    with pytest.raises(ForkedProducerError):
+        producer._exits.check()
+    assert producer.close() == 0
+    producer._exits._forget()  # without a warning
+    assert thread_of(producer).is_alive()
+    mark.forked = False
+    assert producer.close() == 0
+    assert ended(thread_of(producer))
+
+
 # Nothing is left
 
 
@@ -288,7 +327,7 @@ def descriptors():
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="reads /proc")  # noqa: PTH112
 def test_many_producers_leave_no_thread_descriptor_or_memory_behind(server):
-    count = 30
+    count = 100
 
     def one():
         producer = Producer(server.bootstrap_servers)

@@ -85,6 +85,18 @@ def test_where_there_is_no_fork_there_is_nothing_to_hear_of(monkeypatch):
     assert not namespace["FORKED"]
 
 
+def test_the_hook_marks_what_lives_and_keeps_it(monkeypatch):
+    """The same in this process, as if it were the child."""
+    kept = []
+    monkeypatch.setattr(forks, "FORKED", kept)
+    monkeypatch.setattr(forks, "LIVING", weakref.WeakSet())
+    mark = ForkMark(Kept())
+    forks._after_fork()
+    assert mark.forked and kept == [mark]
+    with pytest.raises(ForkedProducerError, match="make one in each child"):
+        mark.check()
+
+
 def test_marks_of_one_process_are_told_all():
     marks = [ForkMark(Kept()) for _ in range(3)]
     assert in_child(lambda: [mark.forked for mark in marks]) == "[True, True, True]"

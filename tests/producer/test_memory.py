@@ -106,20 +106,7 @@ def test_pool_2_what_a_record_takes_beside_its_bytes_is_charged(settings):
     assert grown < 1.3 * 8 * MEGABYTE
 
 
-@pytest.mark.parametrize(
-    "codec",
-    [
-        "gzip",
-        "snappy",
-        "lz4",
-        pytest.param(
-            "zstd",
-            marks=pytest.mark.xfail(
-                strict=True, reason="zstandard leaves its whole output buffer behind each compressed batch"
-            ),
-        ),
-    ],
-)
+@pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
 def test_pool_2_what_is_compressed_is_charged_at_its_size_then(codec):
     """So much more is accepted: and what it takes beside its bytes is charged as well."""
     grown, count = fill(4096, alike=True, compression_type=codec, memory=4 * MEGABYTE)

@@ -97,6 +97,16 @@ def test_split_1_a_compressed_batch_is_split_by_its_size_before_compression():
     assert {part.count for part in parts[:-1]} == {7}
 
 
+def test_split_4_a_batch_that_its_codec_has_made_larger_is_split_all_the_same():
+    """Its records would fit into one batch of the configured size, if only they were not compressed."""
+    rng = Random(1)
+    records = [(START_MS, None, rng.randbytes(60_000), ()) for _ in range(2)]
+    batch = batch_of(*records, compression="gzip")
+    batch_size = batch.size - 1
+    assert sum(record_size_bound(*record[1:]) for record in records) <= batch_size - RECORD_BATCH_OVERHEAD
+    assert [part.count for part in split_up(batch, batch_size)] == [1, 1]
+
+
 @pytest.mark.parametrize(
     ("sizes", "expected"),
     [

@@ -43,6 +43,7 @@ class BatchQueues:
         """Why nothing is accepted any more, where that is more than that it was closed."""
         self.flushes = 0
         """How many wait in flush: batches do not linger then."""
+        self._sealed: deque[ProducerBatch] = deque()  # that are to be charged
         self._batch_size = config.batch_size
         self._compression = Compression.of(config.compression_type)
         self._rng = rng
@@ -67,7 +68,8 @@ class BatchQueues:
         return self._claim(batch, object())
 
     def seal(self, batch: ProducerBatch) -> None:
-        """Compress a closed batch, unless somebody does, or has. Whoever is interrupted leaves it to the sender."""
+        """Compress a closed batch, unless somebody does, or has. Whoever is interrupted leaves it to the sender, as
+        everybody leaves the charge: half of that would be a hole in memory for ever."""
         token = object()
         try:
             if not self._claim(batch, token):
@@ -77,7 +79,7 @@ class BatchQueues:
             if batch.claimed is token:
                 batch.claimed = None
             raise
-        self.charge_sealed(batch)
+        self._sealed.append(batch)
 
     def _claim(self, batch: ProducerBatch, token: object) -> bool:
         with self.lock:
@@ -86,7 +88,7 @@ class BatchQueues:
             return batch.claimed is token
 
     def charge_sealed(self, batch: ProducerBatch) -> None:
-        """A batch was sealed: charge what it really takes, and learn how well it compresses."""
+        """A batch was sealed: charge what it really takes, and learn how well it compresses. Not to be interrupted."""
         plain = batch.plain_size - RECORD_BATCH_OVERHEAD
         with self.lock:
             if not batch.reserved:
@@ -95,6 +97,11 @@ class BatchQueues:
                 topic = self.topic(batch.partition.topic)
                 topic.learn_ratio((batch.size - RECORD_BATCH_OVERHEAD) / plain)
             self._recharge(batch, batch.memory())
+
+    def charge_all_sealed(self) -> None:
+        """Those that any thread has sealed since. The sender's, in each pass."""
+        while self._sealed:
+            self.charge_sealed(self._sealed.popleft())
 
     def _recharge(self, batch: ProducerBatch, size: int) -> None:
         before, batch.reserved = batch.reserved, size

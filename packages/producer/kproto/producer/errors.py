@@ -164,9 +164,6 @@ class DeliveryError(KafkaError):
         because = f"; last error: {self.cause}" if self.cause is not None else ""
         return f"{at}: {self.why} ({self.written}){because}"
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), self.args
-
 
 class DeliveryTimeoutError(DeliveryError, KafkaTimeoutError):
     """A record was not delivered within delivery_timeout_ms. timeout_ms: how long it was tried."""

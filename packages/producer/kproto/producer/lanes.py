@@ -55,6 +55,7 @@ class Lanes:
     def update(self, cluster: Cluster, now_ms: int) -> list[PartitionState]:
         """Take in what is new: queues, leaders, haste. The partitions whose time has come, for expiry."""
         self.now_ms = now_ms
+        self._accumulator.charge_all_sealed()
         if cluster is not self.cluster:
             self.cluster = cluster
             for lane in [*self.lanes.values()]:

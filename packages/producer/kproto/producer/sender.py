@@ -86,6 +86,7 @@ class Sender:
 
     def _compress_now(self, batch: ProducerBatch) -> bool:
         self._accumulator.seal(batch)
+        self._accumulator.charge_all_sealed()
         return batch.sealed
 
     # What the driver tells: the network's.
