@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import pytest
 from producer.judge_in_loop import JudgeInLoop, at_rest, on_each_loop, on_loop, run_on, turns, until
 
-from kproto.producer import AsyncProducer, DeliveryError, WriteStatus
+from kproto.producer import AsyncProducer, DeliveryError, ProducerClosedError, WriteStatus
 from kproto.producer.events import BatchHeld, HeldReason
 from kproto.wire.records import RecordBatchBuilder, builder
 
@@ -234,6 +234,20 @@ async def test_a_batch_that_was_built_by_hand_is_compressed_beside_the_loop_too(
         gate.open()
         assert (await (await sending)).offset == 0
         assert set(gate.threads) == {"kproto-compress_0"}
+
+
+@on_loop
+async def test_a_batch_that_is_being_compressed_when_the_producer_is_closed_is_refused(gate):
+    async with JudgeInLoop(TOPIC) as judge, zstd(judge) as producer:
+        batch = RecordBatchBuilder("gzip")
+        batch.append(1_700_000_000_000, None, b"value")
+        sending = asyncio.ensure_future(producer.send_batch("orders", 0, batch))
+        await until(lambda: gate.threads)
+        assert await producer.close() == 0
+        gate.open()
+        with pytest.raises(ProducerClosedError):
+            await sending
+        at_rest(producer)
 
 
 @on_loop

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from functools import partial
 
 import pytest
 from producer.judge_in_loop import JudgeInLoop, at_rest, on_each_loop, on_loop, run_on, turns, until

@@ -7,8 +7,9 @@ the face, so that one that is dropped unclosed can be collected.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from copy import copy
 from functools import partial
 
@@ -139,20 +140,30 @@ class AsyncEngine:
         if not future.done() and not self.loop.is_closed():
             future.set_result(None)
 
+    async def _until(self, future: asyncio.Future[None], left_s: float | None) -> None:
+        """It has ended, or the time is over."""
+        timer = None if left_s is None else self.loop.call_later(left_s, self._end_wait, future)
+        try:
+            await future
+        finally:
+            if timer is not None:
+                timer.cancel()
+
     async def wait(self, wanted: Callable[[], bool], timeout_s: float | None) -> bool:
         """Whether it holds in time. It is looked at now, and when the metadata changes; while anybody flushes or closes
         also when a batch is through."""
-        try:
-            async with asyncio.timeout(timeout_s):
-                while not wanted():
-                    news: asyncio.Future[None] = self.loop.create_future()
-                    self._waiting[news] = None
-                    try:
-                        await news
-                    finally:
-                        self._waiting.pop(news, None)
-        except TimeoutError:
-            return wanted()
+        left_s = timeout_s
+        ends_s = time.monotonic() + (timeout_s or 0)
+        while not wanted():
+            if left_s is not None and left_s <= 0:
+                return False
+            news: asyncio.Future[None] = self.loop.create_future()
+            self._waiting[news] = None
+            try:
+                await self._until(news, left_s)
+            finally:
+                self._waiting.pop(news, None)
+            left_s = None if timeout_s is None else ends_s - time.monotonic()
         return True
 
     async def wait_until_ready(self, timeout_s: float) -> None:
@@ -218,9 +229,7 @@ class AsyncEngine:
     ) -> None:
         engine, began_ms = self.engine, monotonic_ms()
         self.driver.wake()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(max(0, deadline_ms - began_ms) / 1000):
-                await room
+        await self._until(room, max(0, deadline_ms - began_ms) / 1000)
         now_ms = monotonic_ms()
         engine.metrics.memory_wait((now_ms - began_ms) * 1_000_000, now_ms)
         if memory.granted:

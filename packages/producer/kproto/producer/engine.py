@@ -25,12 +25,14 @@ from kproto.producer.errors import ProducerClosedError, refused
 from kproto.producer.events import BatchObserver
 from kproto.producer.load import LoadReport
 from kproto.producer.metrics import MetricName, ProducerMetrics
+from kproto.producer.observing import GuardedBatchObserver
 from kproto.producer.partitioner import partition_choices, resolve_partitioner
 from kproto.producer.producer_id import NO_IDENTITY
 from kproto.producer.queues import Fields, TopicQueues
 from kproto.producer.record_path import RecordPath
 from kproto.producer.sender import Sender
 from kproto.wire import ErrorCode, KafkaError
+from kproto.wire.records.crc import crc32c
 
 __all__ = ["Engine"]
 
@@ -54,6 +56,9 @@ class Engine:
         observer: ConnectionObserver | None = None,
         batch_observer: BatchObserver | None = None,
     ) -> None:
+        crc32c(b"")  # its package is imported with the first use, and not by the child of a fork in the midst of that
+        if batch_observer is not None:
+            batch_observer = GuardedBatchObserver(batch_observer)
         self.config = config
         self.observes_batches = batch_observer is not None
         self.accumulator = RecordAccumulator(config, lock=lock, rng=_chance(), observer=batch_observer)
@@ -73,6 +78,7 @@ class Engine:
         self.choose = resolve_partitioner(config.partitioner, ignore_keys=config.partitioner_ignore_keys)
         self._load = LoadReport(config, self.accumulator, self.sender.lanes)
         self._cluster = Cluster()
+        self._known: frozenset[str] = frozenset()  # topics of it that have partitions
         self._rack = config.client_rack if config.partitioner_rack_aware else ""
         self._logged: set[Any] = set()
         for sentence in config.adjustments:
@@ -109,8 +115,11 @@ class Engine:
 
     def _refresh(self, cluster: Cluster) -> None:
         self._cluster = cluster
+        self._known = frozenset(name for name, topic in cluster.topics.items() if topic.partitions)
         with self.accumulator.lock:
             for topic in self.accumulator.topics.values():
+                if topic.name not in self._known:
+                    continue  # deleted: a send that is under way needs choices all the same
                 topic.choices = partition_choices(cluster, topic.name, self._rack)
                 if topic.sticky.current not in topic.choices.partitions:
                     topic.sticky.forget()
@@ -129,15 +138,15 @@ class Engine:
 
     def known_topic(self, name: str, partition: int | None) -> TopicQueues | None:
         """The topic's queues, if the cluster has it, and the partition where one is named."""
+        if name not in self._known:
+            return None
         found = self.accumulator.topics.get(name)
         if found is None:
-            if name not in self._cluster.topics:
-                return None
             with self.accumulator.lock:
                 found = self.accumulator.topic(name)
                 found.choices = partition_choices(self._cluster, name, self._rack)
         count = len(found.choices.partitions)
-        return found if count and (partition is None or partition < count) else None
+        return found if partition is None or partition < count else None
 
     def prepare(
         self,

@@ -98,16 +98,19 @@ class BatchFates:
     def split(self, state: PartitionState, batch: ProducerBatch, now_ms: int) -> list[ProducerBatch]:
         """Its records go on in smaller batches, in its place; no attempt is used up."""
 
-        def next_number() -> int:
-            state.queue.opened += 1
-            return state.queue.opened
+        lock = self._accumulator.lock
 
-        with self._accumulator.lock:
-            parts = split(batch, self._config.batch_size, next_number, self._config.compression_level)
+        def next_number() -> int:
+            with lock:
+                state.queue.opened += 1
+                return state.queue.opened
+
+        parts = split(batch, self._config.batch_size, next_number, self._config.compression_level)
+        state.sequences.replace(batch, parts)
+        with lock:  # callbacks may be added by any thread
             topic = self._accumulator.topic(batch.partition.topic)
             topic.ratio = max(1.0, topic.ratio)  # or the next batches would be as large again (ACC-11)
-        state.sequences.replace(batch, parts)
-        batch.split_into(parts)
+            batch.split_into(parts)
         self._accumulator.replace(batch, state.queue, parts)
         batch.forget_bytes()
         self._metrics.batch_split(now_ms)
