@@ -15,9 +15,13 @@ LONG_FUNCTIONS = {
     ("wire/records/record_loop.py", "loop_records"): "a call for each varint would double its time",
     ("wire/records/builder.py", "append"): "the hot path of every producer: one record, no calls",
     ("producer/accumulator.py", "append"): "the way of every record, in one look",
+    ("producer/producer.py", "send"): "half of it says what may be relied on",
+    ("producer/async_producer.py", "enqueue"): "half of it says what may be relied on",
     ("producer/batch.py", "__init__"): "what a batch is made of, each with what it says",
 }
 TESTED_ELSEWHERE = {
+    "client/node_connection.py": "test_node_connections.py",
+    "client/request_line.py": "test_network.py and test_waiting_line.py",
     "client/connection_settings.py": "values that test_connection.py and test_network.py pass in",
     "wire/field.py": "test_schema.py: a field is what a class makes of it",
     "wire/wire_type.py": "test_schema.py",

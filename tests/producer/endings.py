@@ -66,6 +66,7 @@ class Endings:
             queue.batches.remove(batch)
             batch.close()
             self.accumulator.seal(batch)
+            self.accumulator.charge_all_sealed()  # as a pass of the sender does, which is not here
         batch.send(0, 0)
         batch.in_flight = False
 

@@ -24,9 +24,7 @@ FOLDERS = tuple(
     for module in (kproto.producer.batch, kproto.client.driver, kproto.wire.records.builder)
 )
 CHECKED = frozenset(
-    code
-    for name, code in dis.opmap.items()
-    if name.startswith("CALL") or name in ("RESUME", "JUMP_BACKWARD")
+    code for name, code in dis.opmap.items() if name.startswith("CALL") or name in ("RESUME", "JUMP_BACKWARD")
 )
 
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 import traceback
 from contextlib import nullcontext
 
 import pytest
-from producer.queueing import config_of
 
 from kproto.client import Cluster, KafkaTimeoutError, Node, Partition
 from kproto.client.cluster import Topic
 from kproto.client.metadata_merge import ClusterIdChanged
 from kproto.producer import engine as module
+from kproto.producer.config import ProducerConfig
 from kproto.producer.engine import Engine
 from kproto.producer.errors import (
     InvalidTopicError,
@@ -29,7 +30,7 @@ from kproto.wire import ErrorCode, KafkaError
 
 
 def engine_of(cluster=None, **settings):
-    engine = Engine(config_of(**settings), lock=nullcontext())
+    engine = Engine(ProducerConfig.of(**{"bootstrap_servers": "judge:9092", **settings}), lock=nullcontext())
     if cluster is not None:
         know(engine, cluster)
     return engine
@@ -225,6 +226,31 @@ def test_gauges_and_the_snapshot():
     engine.accumulator.memory.charge(400)
     name = MetricName("buffer-available-bytes", "producer-metrics", (("client-id", "mine"),))
     assert engine.snapshot()[name] == 600
+
+
+@pytest.mark.parametrize("shield", [None, nullcontext])
+def test_its_driver_makes_passes_of_the_sender(shield):
+    passes, loop = [], asyncio.SelectorEventLoop()
+    engine = engine_of(bootstrap_servers="127.0.0.1:1")
+    driver = engine.driver(loop, lambda: passes.append("collect"), lambda _: passes.append("deliver"), shield)
+    try:
+        driver.run_pass()
+        assert passes[:2] == ["collect", "deliver"]
+        assert driver._tokens is None
+    finally:
+        driver.close()
+        loop.close()
+
+
+def test_its_driver_has_the_users_tokens():
+    engine = engine_of(
+        security_protocol="SASL_PLAINTEXT", sasl_mechanism="OAUTHBEARER", sasl_oauth_token_provider=lambda: "token"
+    )
+    loop = asyncio.SelectorEventLoop()
+    try:
+        assert engine.driver(loop, bool, bool, None)._tokens is not None
+    finally:
+        loop.close()
 
 
 # What is told

@@ -374,6 +374,9 @@ def test_join_from_within_returns_at_once(thread):
 
 
 def test_wait_ready_without_a_broker_tells_what_is_the_matter():
-    with Producer("127.0.0.1:1") as producer, pytest.raises(KafkaTimeoutError, match="the cluster and a producer id") as raised:
+    with (
+        Producer("127.0.0.1:1") as producer,
+        pytest.raises(KafkaTimeoutError, match="the cluster and a producer id") as raised,
+    ):
         producer.wait_ready(0.2)
     assert "127.0.0.1:1" in str(raised.value.cause)

@@ -198,7 +198,7 @@ def test_a_batch_that_was_closed_to_go_along_says_so():
 def test_a_part_of_a_split_batch_may_leave_at_once():
     bench = Bench()
     batch = bench.append()
-    batch.root = bench.append(partition=1)
+    batch._root = bench.append(partition=1)
     assert bench.reason(0) is SendReason.RETRY
 
 

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from producer.queueing import config_of
 
+from kproto.client import TopicPartition
 from kproto.producer.errors import MessageSizeTooLargeError, SerializationError
 from kproto.producer.record import RecordMetadata, WriteStatus
 from kproto.producer.record_path import ProducerRecord, RecordPath, placeholder
@@ -109,6 +110,22 @@ def test_err_1_a_record_that_went_nowhere_has_a_place_all_the_same():
     assert placeholder("orders", 3) == ("orders", 3, -1, -1)
 
 
+def test_trap_11_interceptors_hear_which_partition_was_chosen():
+    log = []
+
+    class Hears(Interceptor):
+        def on_acknowledgement(self, metadata, error):
+            log.append((metadata.partition, error))
+
+    path = path_of(interceptors=[Hears("a", log)])
+    too_large = MessageSizeTooLargeError(TopicPartition("orders", 4), WriteStatus.NO, "is too large")
+    other = SerializationError("orders", "key", "is int")
+    path.refused(ProducerRecord("orders", b"v"), too_large)
+    path.refused(ProducerRecord("orders", b"v"), other)
+    path.refused(ProducerRecord("orders", b"v", partition=2), other)
+    assert log == [(4, too_large), (-1, other), (2, other)]
+
+
 def test_send_3_key_then_value_each_with_the_topic():
     calls = []
 
@@ -203,6 +220,8 @@ def test_size_2_the_request_is_named_before_the_memory():
         ({"max_request_size": size - 1, "buffer_memory": 1}, "max_request_size"),
         ({"buffer_memory": size - 1}, "buffer_memory"),
     ):
-        with pytest.raises(MessageSizeTooLargeError, match=f"{size} bytes, before compression, is larger than {named}") as raised:
+        with pytest.raises(
+            MessageSizeTooLargeError, match=f"{size} bytes, before compression, is larger than {named}"
+        ) as raised:
             path_of(**settings).check_size("orders", 3, None, value, ())
         assert raised.value.partition == ("orders", 3) and raised.value.written is WriteStatus.NO

@@ -14,6 +14,7 @@ from producer.judge_server import WAIT_S, JudgeServer
 
 from kproto.producer import BufferFullError, Producer
 
+
 @pytest.fixture
 def server():
     with JudgeServer({"orders": 2}) as server:
@@ -64,7 +65,9 @@ def test_in_a_send_that_opens_a_batch_and_one_that_goes_into_it(server):
 
 def test_in_a_send_that_fills_a_batch_and_makes_a_pass(server):
     with Producer(server.bootstrap_servers, linger_ms=60_000, batch_size=200, compression_type="gzip") as producer:
-        at_each_place(producer, lambda: [producer.send("orders", b"x" * 50, partition=0) for _ in range(4)], least=80, step=7)
+        at_each_place(
+            producer, lambda: [producer.send("orders", b"x" * 50, partition=0) for _ in range(4)], least=80, step=7
+        )
 
 
 def test_in_a_flush(server):

@@ -75,7 +75,7 @@ def test_split_4_it_ends_for_any_limit_of_a_broker(records, limit, batch_size, c
         rounds += 1
         parts = split_up(batch, batch_size, numbers)
         for part in parts:
-            part.root = root
+            part._root = root
         waiting = [*parts, *waiting]
     assert [record for batch in done for record in records_of(batch)] == records
     assert rounds <= len(records) - 1
@@ -85,7 +85,7 @@ def test_split_4_a_part_is_halved_and_so_is_a_batch_that_is_no_larger_than_it_sh
     batch = batch_of(*[b"x" * 10] * 8)
     assert [part.count for part in split_up(batch, 10_000)] == [4, 4]
     part = batch_of(*[b"x" * 10] * 8, number=2)
-    part.root = batch
+    part._root = batch
     assert [each.count for each in split_up(part, 80)] == [4, 4], "also where batch_size would make more of it"
 
 

@@ -42,6 +42,7 @@ class ProducerBatch:
 
     __slots__ = (
         "_builder",
+        "_root",
         "attempts",
         "base_offset",
         "callbacks",
@@ -69,7 +70,6 @@ class ProducerBatch:
         "record_errors",
         "reserved",
         "retry_at_ms",
-        "root",
         "sealed",
         "send_reason",
         "sequence",
@@ -90,27 +90,21 @@ class ProducerBatch:
         reserved: int,
         created_ms: int,
     ) -> None:
-        self.partition = partition
-        self.number = number
+        self.partition, self.number = partition, number
         self._builder: RecordBatchBuilder | None = builder
         self.count = 0  # records
         self.size = builder.size  # bytes: before compression while it is open, as sent once it is sealed
         self.plain_size = builder.size  # bytes before compression
         self.largest_record = 0  # bytes
-        self.limit = limit
-        self.reserved = reserved
-        self.created_ms = created_ms
+        self.limit, self.reserved, self.created_ms = limit, reserved, created_ms
         self.state = BatchState.OPEN
         self.claimed: object = None  # who compresses it, or has; None for nobody yet
         self.sealed = False
         self.send_reason: SendReason | None = None
         # Attempts
         self.attempts = 0  # that have failed
-        self.retry_at_ms = 0
-        self.node_id = -1
-        self.leader_epoch = -1
-        self.identity = NO_IDENTITY
-        self.sequence = NO_SEQUENCE
+        self.retry_at_ms, self.node_id, self.leader_epoch = 0, -1, -1
+        self.identity, self.sequence = NO_IDENTITY, NO_SEQUENCE
         self.in_flight = False  # whether a request with it is unanswered; also of one that is given up
         self.open_outcome = False  # whether an attempt may have written it, as far as is known
         self.data: bytes | None = None
@@ -127,9 +121,14 @@ class ProducerBatch:
         self.context: Any = None  # the face's own: what its futures share
         self.timestamps: list[tuple[int, int]] = []  # where a run of equal timestamps begins, and which
         # A batch that was split: its root has the futures, its parts the records
-        self.root = self
+        self._root: ProducerBatch | None = None  # not itself: nothing but the collector would free it
         self.first = 0
         self.parts: list[ProducerBatch] = []
+
+    @property
+    def root(self) -> ProducerBatch:
+        """The batch that the records were appended to: itself, unless it is part of one that was split."""
+        return self if self._root is None else self._root
 
     @property
     def written(self) -> WriteStatus:
@@ -253,7 +252,7 @@ class ProducerBatch:
         self._on(BatchEvent.SPLIT)
         root, first = self.root, self.first
         for part in parts:
-            part.root, part.first = root, first
+            part._root, part.first = root, first
             first += part.count
         at = root.parts.index(self) if self in root.parts else 0
         root.parts[at : at + 1] = parts

@@ -21,7 +21,7 @@ from kproto.producer.engine_thread import EngineThread
 from kproto.producer.errors import BufferFullError
 from kproto.producer.interrupts import HeldSignals
 from kproto.producer.queues import Appended, Fields, TopicQueues
-from kproto.producer.record_path import ProducerRecord, placeholder
+from kproto.producer.record_path import ProducerRecord
 from kproto.wire import KafkaError
 from kproto.wire.records import RecordBatchBuilder
 
@@ -81,7 +81,7 @@ class BlockingAppends:
             )
         except KafkaError as error:
             self._refused(record.topic)
-            path.acknowledge(placeholder(record.topic, record.partition), error)
+            path.refused(record, error)
             raise
 
     def _refused(self, topic: str) -> None:

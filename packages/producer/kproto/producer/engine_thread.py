@@ -29,7 +29,8 @@ __all__ = ["EngineThread"]
 
 ABORT_S: Final = 0.1  # for a pass that is under way, when the producer is closed by force
 JOIN_S: Final = 0.1
-POLL_S: Final = 0.005  # between passes of a callback that waits on the producer's own thread
+POLL_S: Final = 0.005  # between passes of one who waits while the thread is in callbacks, and so reads nothing
+LOOK_S: Final = 1.0  # between looks whether it is
 
 
 class EngineThread:
@@ -61,6 +62,7 @@ class EngineThread:
         self._fatals = 0
         """What no waiting for metadata cures, and how often that has come."""
         self._seen: tuple[Any, ...] = ()
+        self._calls_back = False
         self._closing = False
         self._ending = False
         self._loop = asyncio.SelectorEventLoop()
@@ -123,7 +125,14 @@ class EngineThread:
             self._news.ring()
 
     def _deliver(self, _: None) -> None:
-        self.completions.run()
+        if threading.current_thread() is not self._thread:
+            self.completions.run()
+            return
+        self._calls_back = True
+        try:
+            self.completions.run()
+        finally:
+            self._calls_back = False
 
     def _batch_through(self) -> None:
         accumulator = self.engine.accumulator
@@ -163,18 +172,16 @@ class EngineThread:
     def wait_for(self, bell: Bell, wanted: Callable[[], bool], timeout_s: float | None) -> bool:
         """Whether it holds in time, after a pass at least. Raises RuntimeError where this thread is inside.
 
-        On the producer's own thread, that is in a callback, nobody else may be left to make passes.
+        While the producer's own thread is in a callback, he makes the passes: that one may wait for what he holds.
         """
         self.check_outside()
         deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
         while not wanted():
             self.run_pass()
-            left_s = None if deadline_s is None else deadline_s - time.monotonic()
-            if threading.current_thread() is not self._thread:
-                return bell.wait_for(wanted, left_s)
-            if left_s is not None and left_s <= 0:
+            left_s = LOOK_S if deadline_s is None else deadline_s - time.monotonic()
+            if left_s <= 0:
                 return wanted()
-            bell.wait_for(wanted, POLL_S)
+            bell.wait_for(wanted, min(left_s, POLL_S if self._calls_back else LOOK_S))
         return True
 
     # What threads wait for

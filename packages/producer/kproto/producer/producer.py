@@ -42,7 +42,8 @@ class Producer:
     observer: hears of each connection and frame, such as a recorder; batch_observer: of each batch, why it leaves and
     why it is held. Raises ConfigError. It connects in the background: see `wait_ready`.
 
-    All methods are thread-safe. Use `with`, or call `close`; at the exit of the interpreter what was accepted is
+    All methods are thread-safe, and may be interrupted at any moment; a signal's handler that has interrupted a send may
+    neither send nor wait (RuntimeError). Use `with`, or call `close`; at the exit of the interpreter what was accepted is
     delivered, for a short while.
     """
 
@@ -217,7 +218,8 @@ class Producer:
         """Accept nothing more, deliver what was accepted, and end. How many records were given up.
 
         timeout: seconds for all of it; None for as long as it takes, which delivery_timeout_ms bounds. In a callback it
-        does not wait. Never raises but ValueError for a negative timeout; may be called again.
+        does not wait, and gives up the rest; nor does it in a signal's handler that has interrupted a send, behind
+        which the rest is delivered. Never raises but ValueError for a negative timeout; may be called again.
         """
         if timeout is not None and timeout < 0:
             raise ValueError(f"timeout: seconds from 0, or None, not {timeout}")

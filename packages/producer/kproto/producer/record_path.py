@@ -15,7 +15,7 @@ from kproto.client import TopicPartition
 from kproto.client.cluster import check_topic
 from kproto.producer.batch import OnDelivery
 from kproto.producer.config import ProducerConfig, Serializer
-from kproto.producer.errors import MessageSizeTooLargeError, SerializationError
+from kproto.producer.errors import DeliveryError, MessageSizeTooLargeError, SerializationError
 from kproto.producer.record import NO_PARTITION, Headers, RecordMetadata, WriteStatus
 from kproto.producer.record_size import record_size_bound
 from kproto.wire import KafkaError
@@ -77,12 +77,17 @@ class RecordPath:
         return record
 
     def acknowledge(self, metadata: RecordMetadata, error: KafkaError | None) -> None:
-        """Tell the interceptors how it ended, also of a record that was never accepted."""
+        """Tell the interceptors how a record ended."""
         for interceptor in self._config.interceptors:
             try:
                 interceptor.on_acknowledgement(metadata, error)
             except Exception:
                 logger.exception("the interceptor %r raised in on_acknowledgement", interceptor)
+
+    def refused(self, record: ProducerRecord, error: KafkaError) -> None:
+        """The same of a record that was never accepted; with its partition, where one was chosen."""
+        partition = error.partition.partition if isinstance(error, DeliveryError) else record.partition
+        self.acknowledge(placeholder(record.topic, partition), error)
 
     def intercepted(self, on_delivery: OnDelivery | None) -> OnDelivery:
         """A callback that tells the interceptors first (CB-1)."""

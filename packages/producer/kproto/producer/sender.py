@@ -134,9 +134,10 @@ class Sender:
             self._settle(completion, now_ms)
         for state in self.lanes.update(self.network.cluster, now_ms):
             self._expire(state, now_ms)
-        if self.error is not None:
+        if self.error is None:
+            self._dispatch.run(now_ms)
+        if self.error is not None:  # perhaps only now: a node may speak no version that we do
             self._fail_for_good(now_ms)
-        self._dispatch.run(now_ms)
         sooner_in_ms = metadata.time_to_next_update_ms(now_ms)
         if sooner_in_ms < update_in_ms:  # the network has looked already, and does not know yet
             self.network.connections.wakes_ms.append(now_ms + sooner_in_ms)
