@@ -15,8 +15,8 @@ LONG_FUNCTIONS = {
     ("wire/records/record_loop.py", "loop_records"): "a call for each varint would double its time",
     ("wire/records/builder.py", "append"): "the hot path of every producer: one record, no calls",
     ("producer/accumulator.py", "append"): "the way of every record, in one look",
-    ("producer/producer.py", "send"): "half of it says what may be relied on",
-    ("producer/async_producer.py", "enqueue"): "half of it says what may be relied on",
+    ("producer/producer.py", "send_many"): "half of it says what may be relied on",
+    ("producer/async_producer.py", "send_many"): "half of it says what may be relied on",
     ("producer/batch.py", "__init__"): "what a batch is made of, each with what it says",
 }
 TESTED_ELSEWHERE = {

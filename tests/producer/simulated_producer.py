@@ -5,9 +5,9 @@
     assert world.delivered(sent).offset == 0
     world.check()
 
-Brokers are at 10.0.0.(n + 1), port 9092; the producer begins with node 0. `send` waits, on virtual time, until the topic's
-metadata is there. What happened is in `events` (of batches), in `network.log` and in `cluster.requests`; `check` holds the
-logs, and what came back for each record, against what was sent: nothing doubled, lost or reordered.
+Brokers are at 10.0.0.(n + 1), port 9092; the producer begins with node 0. `send` waits, on virtual time, until the
+topic's metadata is there. What happened is in `events` (of batches), in `network.log` and in `cluster.requests`;
+`check` holds the logs, and what came back for each record, against what was sent: nothing doubled, lost or reordered.
 """
 
 from __future__ import annotations

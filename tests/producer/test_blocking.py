@@ -183,7 +183,7 @@ def full(server, producer, *, size=1000):
     producer._appends._max_block_ms = 0
     server.stall()
     futures = []
-    with pytest.raises(BufferFullError):
+    with pytest.raises(BufferFullError):  # noqa: PT012
         while True:
             futures.append(producer.send("orders", b"x" * size, partition=0))
     producer._appends._max_block_ms = WAIT_S * 1000

@@ -55,7 +55,7 @@ def test_e01_close_5_close_waits_for_all(server):
     at_rest(producer)
 
 
-def test_e01_close_0_gives_up_at_once_what_was_not_sent_and_what_was(server):
+def test_e01_closing_at_once_gives_up_at_once_what_was_not_sent_and_what_was(server):
     producer = Producer(server.bootstrap_servers, linger_ms=0, max_in_flight_requests_per_connection=1)
     producer.send("orders", b"first", partition=0).result(WAIT_S)
     server.stall()
@@ -80,7 +80,7 @@ def test_e01_close_while_the_producer_id_is_asked_for(server):
     at_rest(producer)
 
 
-def test_e01_close_0_while_the_producer_id_is_asked_for(server):
+def test_e01_closing_at_once_while_the_producer_id_is_asked_for(server):
     server.fail(ApiKey.INIT_PRODUCER_ID, Fault.silence(FaultPoint.BEFORE_APPEND), times=None)
     producer = Producer(server.bootstrap_servers)
     future = producer.send("orders", b"a", partition=0)
@@ -174,7 +174,7 @@ def test_close_of_one_that_never_reached_a_broker():
 
 
 def test_with_closes_also_behind_an_error(server):
-    with pytest.raises(ZeroDivisionError), Producer(server.bootstrap_servers, linger_ms=60_000) as producer:
+    with pytest.raises(ZeroDivisionError), Producer(server.bootstrap_servers, linger_ms=60_000) as producer:  # noqa: PT012
         future = producer.send("orders", b"a", partition=0)
         raise ZeroDivisionError
     assert future.result(0).offset == 0
@@ -221,7 +221,7 @@ def test_sends_that_race_with_close_are_delivered_or_refused(server):
         accepted, begun = [], threading.Semaphore(0)
 
         def sends(producer=producer, accepted=accepted, begun=begun):
-            with pytest.raises(ProducerClosedError):
+            with pytest.raises(ProducerClosedError):  # noqa: PT012
                 for number in count():
                     accepted.append(producer.send("orders", b"a", partition=number % 3))
                     begun.release()
@@ -344,7 +344,8 @@ def test_e06_a_callback_that_raises_ends_nothing(server, caplog):
         raise [ValueError, SystemExit][len(heard) % 2](len(heard))
 
     with Producer(server.bootstrap_servers, linger_ms=1) as producer:
-        with running(*[lambda: producer.send("orders", b"a", partition=0, on_delivery=callback).result(WAIT_S)] * 6):
+        send = lambda: producer.send("orders", b"a", partition=0, on_delivery=callback).result(WAIT_S)  # noqa: E731
+        with running(*[send] * 6):
             pass
     assert sorted(heard) == [*range(6)] and heard == sorted(heard)
     assert len(caplog.records) == 6
@@ -454,7 +455,7 @@ def test_peers_10_a_stalled_broker_stops_senders_at_buffer_memory_and_at_max_blo
         producer._appends._max_block_ms = 50
         accepted = 0
         began = time.monotonic()
-        with pytest.raises(BufferError):
+        with pytest.raises(BufferError):  # noqa: PT012
             while True:
                 producer.send("orders", b"x" * 100, partition=0)
                 accepted += 1

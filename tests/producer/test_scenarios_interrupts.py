@@ -114,7 +114,7 @@ def test_while_it_waits_for_memory(server):
         producer.partitions_for("orders")
         producer._appends._max_block_ms = 2
         server.stall()
-        with pytest.raises(BufferFullError):
+        with pytest.raises(BufferFullError):  # noqa: PT012
             for _ in range(100):
                 producer.send("orders", b"x" * 1000, partition=0)
         memory = producer._engine.accumulator.memory
@@ -180,7 +180,7 @@ def test_in_the_constructor_no_thread_is_left(server):
 def test_a_signal_in_earnest_at_random_moments(server):
     """SIGALRM comes from outside, wherever the main thread is: in kproto, in the standard library, in C."""
     seed = random.randrange(1 << 30)
-    print("seed", seed)  # noqa: T201
+    print("seed", seed)
     rng = random.Random(seed)
     heard, interrupted = [], 0
 
@@ -267,7 +267,7 @@ def test_a_handler_between_sends_may_send_flush_and_close(server):
     before = signal.signal(signal.SIGALRM, leave)
     try:
         signal.setitimer(signal.ITIMER_REAL, 0.05)
-        with pytest.raises(SystemExit):
+        with pytest.raises(SystemExit):  # noqa: PT012
             while True:
                 sent.append(producer.send("orders", b"value", partition=0))
     finally:

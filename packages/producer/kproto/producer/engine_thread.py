@@ -125,7 +125,7 @@ class EngineThread:
             self._news.ring()
 
     def _deliver(self, _: None) -> None:
-        if threading.current_thread() is not self._thread:
+        if threading.current_thread() is not self._thread or self._calls_back:
             self.completions.run()
             return
         self._calls_back = True

@@ -42,9 +42,9 @@ class Producer:
     observer: hears of each connection and frame, such as a recorder; batch_observer: of each batch, why it leaves and
     why it is held. Raises ConfigError. It connects in the background: see `wait_ready`.
 
-    All methods are thread-safe, and may be interrupted at any moment; a signal's handler that has interrupted a send may
-    neither send nor wait (RuntimeError). Use `with`, or call `close`; at the exit of the interpreter what was accepted is
-    delivered, for a short while.
+    All methods are thread-safe, and may be interrupted at any moment; a signal's handler that has interrupted a send
+    can neither send nor wait (RuntimeError). Use `with`, or call `close`; at the exit of the interpreter what was
+    accepted is delivered, for a short while.
     """
 
     def __init__(

@@ -107,7 +107,9 @@ def _compress_zstd(data: bytes, level: int | None) -> bytes:
         context = _zstd_contexts[level].pop()
     except (KeyError, IndexError):
         context = ZstdCompressor(level=level, write_content_size=False)
-    compressed = bytes(memoryview(context.compress(data)))  # a copy: the library's own keeps the room for the worst case
+    compressed = bytes(
+        memoryview(context.compress(data))
+    )  # a copy: the library's own keeps the room for the worst case
     if level in _zstd_contexts or len(_zstd_contexts) < KEPT_LEVELS_MAX:
         idle = _zstd_contexts.setdefault(level, [])
         if len(idle) < KEPT_CONTEXTS_MAX:
