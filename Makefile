@@ -35,9 +35,9 @@ check: $(READY)  ## lint, types, import layers
 java: $(READY)  ## against Kafka's own classes; needs Java and Maven
 	KPROTO_REQUIRE_KAFKA=1 $(BIN)/python -m pytest -n $(JOBS) -m "java and not broker"
 
-coverage: $(READY)  ## 100 % of the branches of the three layers
+coverage: $(READY)  ## 100 % of the branches of kproto.wire and kproto.client
 	HYPOTHESIS_PROFILE=coverage $(BIN)/python -m pytest -q -n $(JOBS) -m "not broker and not java" \
-		--cov --cov-report=term tests/wire tests/client tests/producer
+		--cov --cov-report=term tests/wire tests/client
 
 properties: $(READY)  ## each property EXAMPLES times, as a table; SEED repeats a run
 	$(BIN)/python tests/properties.py --examples $(EXAMPLES) --jobs $(JOBS) $(if $(SEED),--seed $(SEED))
