@@ -875,3 +875,45 @@ def test_a_driver_that_is_closed_can_be_collected(run):
         assert gone() is None
 
     run(scenario())
+
+
+def test_the_loop_is_woken_by_a_time_unless_its_timer_is_set_for_earlier(run):
+    async def scenario():
+        world = World()
+        polls = world.core.polls
+        world.driver.wake_by(FAR_MS)
+        await world.turns()
+        assert len(polls) == 1, "no timer was set"
+        world.core.deadline_ms = monotonic_ms() + FAR_MS
+        world.driver.run_pass()
+        world.driver.wake_by(world.core.deadline_ms)
+        await world.turns()
+        assert len(polls) == 2, "its timer will do"
+        world.driver.wake_by(world.core.deadline_ms - 1)
+        await world.turns()
+        assert len(polls) == 3
+        world.driver.close()
+
+    run(scenario())
+
+
+def test_a_pass_and_a_wake_up_are_made_within_the_shield(run):
+    async def scenario():
+        inside = []
+
+        @contextmanager
+        def shield():
+            inside.append(True)
+            yield
+            inside.append(False)
+
+        world = World(shield=shield)
+        world.on_deliver = lambda: inside.append("delivered")
+        world.driver.run_pass()
+        assert inside == [True, False, "delivered"]
+        world.driver.wake()
+        assert inside[3:] == [True, False]
+        await world.turns()
+        world.driver.close()
+
+    run(scenario())

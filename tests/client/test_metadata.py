@@ -622,3 +622,10 @@ def test_old_versions_always_create_topics():
         request, _ = new_metadata(allow_auto_topic_creation=False).begin_request(0, version)
         assert request.allow_auto_topic_creation == (version < 4)
         assert request.encode(version)
+
+
+def test_its_age_counts_from_the_last_full_answer():
+    metadata = new_metadata()
+    assert metadata.age_ms(50) == 50, "none came yet"
+    refresh(metadata, 100)
+    assert metadata.age_ms(350) == 250

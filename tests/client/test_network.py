@@ -16,6 +16,7 @@ from kproto.client.cluster import Node as ClusterNode
 from kproto.client.cluster import TopicPartition
 from kproto.client.config import ClientConfig
 from kproto.client.connection import ConnectionState
+from kproto.client.connection_state import Readiness
 from kproto.client.effects import Close
 from kproto.client.errors import (
     BrokerError,
@@ -34,6 +35,7 @@ from kproto.wire import (
     EncodeError,
     ErrorCode,
     InitProducerIdRequest,
+    InitProducerIdResponse,
     MetadataRequest,
     SaslHandshakeRequest,
 )
@@ -122,6 +124,28 @@ def test_conn_8_a_node_that_is_due_for_metadata_is_not_connected_to():
     world.client.metadata.request_update(reset=True)
     assert not world.client.ready(1, world.now_ms)
     assert world.client.poll(world.now_ms) == []
+
+
+def test_conn_8_who_is_not_to_wait_for_metadata_asks_for_readiness_without_it():
+    world = World()
+    world.connect(0)
+    world.network.advance(5_000)
+    world.client.metadata.request_update(reset=True)
+    assert world.client.readiness(0, world.now_ms) is Readiness.METADATA_DUE
+    assert world.client.readiness(0, world.now_ms, metadata_first=False) is Readiness.READY
+    assert world.client.readiness(7, world.now_ms) is Readiness.NOT_CONNECTED
+
+
+def test_a_request_is_sent_at_once_to_a_node_that_is_ready():
+    world = World(max_in_flight_requests_per_connection=1)
+    world.connect(0)
+    version = world.client.negotiate(0, InitProducerIdRequest)
+    world.client.send(0, InitProducerIdRequest(), version, "mine", world.now_ms, response=InitProducerIdResponse)
+    assert world.client.readiness(0, world.now_ms) is Readiness.WRITING
+    world.network.advance(1)
+    assert world.client.readiness(0, world.now_ms) is Readiness.IN_FLIGHT_LIMIT
+    world.network.run_until(lambda: "mine" in world.client.ended)
+    assert world.client.ended["mine"].response is not None
 
 
 def test_conn_15_metadata_goes_before_those_who_wait():

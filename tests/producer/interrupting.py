@@ -28,6 +28,9 @@ CHECKED = frozenset(
 )
 
 
+TELLS_ALL = sys.version_info < (3, 13)  # later ones tell of the opcodes of what was traced before only: of fewer places
+
+
 def are_held():
     """Whether SIGINT has another handler than Ctrl-C's, now."""
     return _signal.getsignal(signal.SIGINT) is not signal.default_int_handler
@@ -47,6 +50,7 @@ class Interruption:
 
     def __enter__(self):
         self._before = sys.gettrace()
+        sys._getframe().f_trace_opcodes = True  # 3.12 tells of opcodes only if a frame wants it before
         sys.settrace(self._on_call)
         return self
 

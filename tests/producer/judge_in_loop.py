@@ -25,7 +25,7 @@ from kproto.wire import ApiKey
 
 __all__ = ["JudgeInLoop", "at_rest", "on_each_loop", "on_loop", "run_on", "turns", "until"]
 
-SECONDS = 30  # that a test waits for what has to happen
+SECONDS = 20  # that a test waits for what has to happen
 HOST = "127.0.0.1"
 
 
@@ -35,8 +35,14 @@ def run_on(name: str, main: Callable[[], Awaitable[None]]) -> None:
 
     async def limited() -> None:
         asyncio.get_running_loop().set_exception_handler(lambda loop, context: complaints.append(context))
-        async with asyncio.timeout(SECONDS):
-            await main()
+        task = asyncio.ensure_future(main())
+        await asyncio.wait([task], timeout=SECONDS)
+        late = not task.done()
+        while not task.done():  # also what waits at the ends of blocks
+            task.cancel()
+            await asyncio.wait([task], timeout=1)
+        assert not late, f"it was not over within {SECONDS} s"
+        await task
 
     with asyncio.Runner(loop_factory=loop_factory(name)) as runner:
         runner.run(limited())

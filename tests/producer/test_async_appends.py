@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
 from producer.judge_in_loop import JudgeInLoop, at_rest, on_each_loop, on_loop, run_on, turns, until
+from producer.judged_loopback import JudgedLoopback
 
 from kproto.client import KafkaTimeoutError
 from kproto.producer import (
@@ -44,7 +47,7 @@ def memory_of(producer):
     return producer._running.accumulator.memory
 
 
-async def fill(producer):
+def fill(producer):
     """Until there is no room: what was accepted."""
     sent = []
     while True:
@@ -217,7 +220,7 @@ async def test_pool_2_a_record_waits_for_room_and_the_loop_does_not():
     async with JudgeInLoop(TOPIC) as judge, started(judge, **SMALL) as producer:
         await producer.send("orders", b"first")
         judge.stall()
-        sent = await fill(producer)
+        sent = fill(producer)
         waiting = asyncio.ensure_future(producer.enqueue("orders", HALF))
         await turns()
         assert not waiting.done() and memory_of(producer).waiting == 1
@@ -231,11 +234,12 @@ async def test_pool_5_room_that_does_not_come_is_an_error_and_the_one_who_waited
     async with JudgeInLoop(TOPIC) as judge, started(judge, max_block_ms=30, **SMALL) as producer:
         await producer.send("orders", b"first")
         judge.stall()
-        sent = await fill(producer)
+        sent = fill(producer)
         tasks = [asyncio.ensure_future(producer.enqueue("orders", HALF)) for _ in range(3)]
         for error in await asyncio.gather(*tasks, return_exceptions=True):
             assert isinstance(error, BufferFullError)
             assert (error.capacity, error.waited_ms) == (8_000, 30)
+        assert [task.exception().waiting for task in tasks] == [2, 1, 0], "others, when it gave up"
         assert memory_of(producer).waiting == 0
         assert metric(producer, "buffer-exhausted-total") == 4
         assert metric(producer, "bufferpool-wait-time-ns-total") >= 3 * 25_000_000
@@ -245,11 +249,25 @@ async def test_pool_5_room_that_does_not_come_is_an_error_and_the_one_who_waited
 
 
 @on_loop
+async def test_ready_7_while_somebody_waits_for_room_nothing_lingers():
+    async with JudgeInLoop(TOPIC) as judge, started(judge, **{**SMALL, "linger_ms": 60_000}) as producer:
+        await producer.partitions_for("orders")
+        sent = [await producer.enqueue("orders", HALF) for _ in range(2)]
+        waiting = asyncio.ensure_future(producer.enqueue("orders", HALF))
+        await until(lambda: sent[1].done())
+        last = await waiting
+        await asyncio.sleep(0.01)
+        assert not last.done(), "it lingers again"
+        await producer.flush()
+        at_rest(producer)
+
+
+@on_loop
 async def test_pool_1_those_who_wait_get_room_in_their_order():
     async with JudgeInLoop(TOPIC) as judge, started(judge, **SMALL) as producer:
         await producer.send("orders", b"first")
         judge.stall()
-        await fill(producer)
+        fill(producer)
         tasks = [asyncio.ensure_future(producer.send("orders", b"%02d" % index + HALF)) for index in range(20)]
         await turns()
         judge.resume()
@@ -259,21 +277,22 @@ async def test_pool_1_those_who_wait_get_room_in_their_order():
 
 
 @on_loop
-async def test_try_enqueue_without_room_raises_at_once_but_reads_what_is_there():
-    async with JudgeInLoop(TOPIC) as judge, started(judge, **SMALL) as producer:
-        await producer.send("orders", b"first")
-        sent = await fill(producer)
-        with pytest.raises(BufferFullError, match=r"buffer_memory=8000 within 0 ms"):
-            producer.try_enqueue("orders", HALF)
-        engine = producer._running
-        fd = next(iter(engine.driver._links.values())).socket.fileno()
-        engine.loop.remove_reader(fd)  # the loop does not come to read it
-        await until(lambda: len(judge.values("orders")) == 1 + len(sent))
-        await turns()
-        delivery = producer.try_enqueue("orders", HALF)
-        assert all(each.done() for each in sent)
-        engine.loop.add_reader(fd, engine.driver.run_pass)
-        await delivery
+async def test_try_enqueue_without_room_raises_at_once_but_reads_the_answers_first():
+    """So that a loop that never yields, and only tries, gets on."""
+    with JudgedLoopback(TOPIC) as broker:
+        async with started(broker, **SMALL) as producer:
+            await producer.send("orders", b"first")
+            sent = fill(producer)
+            with pytest.raises(BufferFullError, match="buffer_memory=8000 within 0 ms"):
+                producer.try_enqueue("orders", HALF)
+            deadline_s = time.monotonic() + 20
+            while not sent[0].done() and time.monotonic() < deadline_s:
+                time.sleep(0.001)
+                with suppress(BufferFullError):
+                    sent.append(producer.try_enqueue("orders", HALF))
+            assert sent[0].done()
+            await producer.flush()
+            at_rest(producer)
 
 
 @on_loop
@@ -282,7 +301,7 @@ async def test_d08_cancelling_one_who_waits_for_room_lets_the_next_one_in():
     async with JudgeInLoop(TOPIC) as judge, started(judge, **SMALL) as producer:
         await producer.send("orders", b"first")
         judge.stall()
-        await fill(producer)
+        fill(producer)
         tasks = [asyncio.ensure_future(producer.send("orders", b"%d" % index + HALF)) for index in range(4)]
         await turns()
         tasks[0].cancel()
@@ -299,7 +318,7 @@ async def test_d08_one_who_is_cancelled_when_he_has_been_given_room_gives_it_bac
     async with JudgeInLoop(TOPIC) as judge, started(judge, **SMALL) as producer:
         await producer.send("orders", b"first")
         judge.stall()
-        await fill(producer)
+        fill(producer)
         task = asyncio.ensure_future(producer.send("orders", HALF))
         await turns()
         give_room_and(memory_of(producer)._line[0], task.cancel)
@@ -316,7 +335,7 @@ async def test_close_ends_the_wait_for_room_also_of_one_who_has_just_been_given_
         async with JudgeInLoop(TOPIC) as judge, started(judge, **SMALL) as producer:
             await producer.send("orders", b"first")
             judge.stall()
-            await fill(producer)
+            fill(producer)
             task = asyncio.ensure_future(producer.send("orders", HALF))
             await turns()
             if given:
@@ -337,7 +356,7 @@ async def test_a_record_that_cannot_be_encoded_after_a_wait_gives_the_room_back(
     async with JudgeInLoop(TOPIC) as judge, started(judge, **SMALL) as producer:
         await producer.send("orders", b"first")
         judge.stall()
-        await fill(producer)
+        fill(producer)
         task = asyncio.ensure_future(producer.send("orders", HALF, timestamp_ms=2**63))
         await turns()
         judge.resume()
@@ -501,7 +520,7 @@ async def test_a_batch_that_was_built_by_hand_is_refused_as_records_are():
             await producer.send_batch("orders", 3, hand_made(b"a"))
         await producer.send("orders", b"first")
         judge.stall()
-        sent = await fill(producer)
+        sent = fill(producer)
         with pytest.raises(BufferFullError):
             await producer.send_batch("orders", 0, hand_made(HALF))
         assert metric(producer, "record-error-total") == 4, "and the last one of `fill`"

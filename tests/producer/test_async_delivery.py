@@ -251,23 +251,25 @@ async def test_a_callback_that_is_removed_is_not_called_however_often_it_was_add
     batch, (delivery, _, _) = three()
     heard = []
 
-    class Unhashable:
-        __hash__ = None
+    class Equal:
+        """Without a hash."""
+
+        def __eq__(self, other):
+            return isinstance(other, Equal)
 
         def __call__(self, _):
             raise AssertionError("it was removed")
 
-    removed, kept = Unhashable(), heard.append
-    assert delivery.remove_done_callback(removed) == 0
-    delivery.add_done_callback(removed)
-    delivery.add_done_callback(kept)
-    delivery.add_done_callback(removed)
-    assert delivery.remove_done_callback(removed) == 2
-    assert delivery.remove_done_callback(removed) == 0
+    assert delivery.remove_done_callback(Equal()) == 0
+    delivery.add_done_callback(Equal())
+    delivery.add_done_callback(heard.append)
+    delivery.add_done_callback(Equal())
+    assert delivery.remove_done_callback(Equal()) == 2
+    assert delivery.remove_done_callback(Equal()) == 0
     deliver(batch)
     await turns()
     assert heard == [delivery]
-    assert delivery.remove_done_callback(kept) == 0
+    assert delivery.remove_done_callback(heard.append) == 0
 
 
 @on_loop

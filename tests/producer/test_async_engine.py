@@ -214,6 +214,25 @@ async def test_a_loop_that_never_yields_sends_what_has_lingered():
 
 
 @on_loop
+async def test_a_loop_that_never_yields_sends_what_has_lingered_since_before_a_pass():
+    """What is not news any more has its time all the same."""
+    with JudgedLoopback({"orders": 2}) as broker:
+        async with started(broker, linger_ms=30) as producer:
+            await asyncio.gather(*(producer.send("orders", b"first", partition=number) for number in (0, 1)))
+            await producer.enqueue("orders", b"open", partition=1)
+            with never_yields():
+                delivery = await producer.enqueue("orders", b"value", partition=0)
+                producer._running.driver.run_pass()
+                deadline_s = time.monotonic() + 20
+                while not delivery.done() and time.monotonic() < deadline_s:
+                    time.sleep(0.002)
+                    await producer.enqueue("orders", b"next", partition=1)
+                assert delivery.done()
+            await producer.flush()
+            at_rest(producer)
+
+
+@on_loop
 async def test_a_loop_that_yields_makes_few_passes():
     """One for what was opened, not one for each record."""
     async with JudgeInLoop(TOPIC) as judge, started(judge, linger_ms=60_000) as producer:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from producer.endings import Endings, running
-from producer.interrupting import interrupt
+from producer.interrupting import TELLS_ALL, interrupt
 from producer.queueing import failure
 
 from kproto.producer.bulk import BulkDelivery, RecordRange
@@ -194,7 +194,7 @@ def test_ctrl_c_at_any_place_of_the_callbacks_does_not_keep_it_from_ending():
         assert len(call.ranges) == 2, where
         if not where:
             break
-    assert at > 30
+    assert at > 30 or not TELLS_ALL, "the places were not found"
 
 
 def test_the_error_tells_whether_to_send_again_may_help(call):

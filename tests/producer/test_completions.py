@@ -8,7 +8,7 @@ from itertools import count
 
 import pytest
 from producer.endings import WAIT_S, Endings, running
-from producer.interrupting import interrupt
+from producer.interrupting import TELLS_ALL, interrupt
 
 from kproto.producer.completions import Unbroken, survive
 
@@ -275,5 +275,5 @@ def test_at_whatever_place_ctrl_c_comes_each_callback_is_entered_once_and_the_ba
         assert ending.through >= 2
         assert failing.exception() is not None
         if not where:
-            assert at > 50, "the places were not found"
+            assert at > 50 or not TELLS_ALL, "the places were not found"
             return

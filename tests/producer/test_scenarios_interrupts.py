@@ -9,7 +9,7 @@ from itertools import count
 
 import pytest
 from producer.endings import running
-from producer.interrupting import interrupt
+from producer.interrupting import TELLS_ALL, interrupt
 from producer.judge_server import WAIT_S, JudgeServer
 
 from kproto.producer import BufferFullError, Producer
@@ -47,7 +47,7 @@ def at_each_place(producer, function, *, least, step=1):
         where = interrupt(function, at)
         is_sound(producer, where)
         if not where:
-            assert at > least, "the places were not found"
+            assert at > least or not TELLS_ALL, "the places were not found"
             return
 
 
@@ -154,7 +154,7 @@ def test_in_close_which_may_be_called_again(server):
         assert not producer._thread._thread.is_alive(), where
         if not where:
             break
-    assert at > 50
+    assert at > 50 or not TELLS_ALL, "the places were not found"
 
 
 @pytest.mark.filterwarnings("ignore:unclosed <Producer:ResourceWarning")
@@ -174,7 +174,7 @@ def test_in_the_constructor_no_thread_is_left(server):
             assert not thread.is_alive(), where
         if not where:
             break
-    assert at > 2
+    assert at > 2 or not TELLS_ALL, "the places were not found"
 
 
 def test_a_signal_in_earnest_at_random_moments(server):
@@ -206,7 +206,7 @@ def test_a_signal_in_earnest_at_random_moments(server):
             is_sound(producer, "the end")
     finally:
         signal.signal(signal.SIGALRM, before)
-    assert interrupted > 10
+    assert interrupted > 3
 
 
 # What a handler may call

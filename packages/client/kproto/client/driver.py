@@ -90,7 +90,7 @@ class Driver:
         """Make a pass over all connections, unless somebody is making one: then he makes another."""
         calls = self._calls
         calls.append(_nothing)  # seen by whoever holds the guard, however late he looks
-        while calls and not self._guard.locked():
+        while calls:
             with self._shield():
                 if not self._guard.acquire(blocking=False):
                     return

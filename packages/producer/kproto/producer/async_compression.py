@@ -6,7 +6,6 @@ Layer: producer. Part of the face for asyncio.
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -44,8 +43,8 @@ class AsyncCompression:
             batch.seal()
         except BaseException as error:
             failed = error
-        with suppress(RuntimeError):  # the loop is closed: nobody is left to send it
-            self._engine.loop.call_soon_threadsafe(self._compressed, batch, failed)
+        # Where the loop is closed this raises, and nobody hears of it: nobody is left to send the batch, either.
+        self._engine.loop.call_soon_threadsafe(self._compressed, batch, failed)
 
     def _compressed(self, batch: ProducerBatch, failed: BaseException | None) -> None:
         engine = self._engine
