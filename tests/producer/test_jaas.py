@@ -111,7 +111,7 @@ def options(draw):
             quote = draw(QUOTE)
             value = f"{quote}{''.join(draw(st.lists(PIECES, max_size=5)))}{quote}"
         else:
-            value = draw(st.from_regex(r"[A-Za-z_$-][A-Za-z0-9_$.-]{0,9}", fullmatch=True))
+            value = draw(st.from_regex(r"[A-Za-z_$][A-Za-z0-9_$.-]{0,9}", fullmatch=True))
         parts.append(f"{draw(GAPS)}{name}{draw(st.sampled_from(['=', ' = ', ' =']))}{value}")
     return "".join(parts)
 
@@ -123,3 +123,9 @@ def test_cfg_3_a_login_module_is_read_as_kafka_reads_it(judge, module, flag, tex
     found, kafka = judge.jaas(text)
     ours = parse_jaas(text)
     assert (found, kafka.get("username"), kafka.get("password")) == (module, ours.username, ours.password)
+
+
+@pytest.mark.parametrize("value", ["-", "-x"])
+def test_a_bare_value_that_kafka_takes_for_a_number_is_refused(value):
+    with pytest.raises(ConfigError, match="options and one semicolon"):
+        parse_jaas(f"{PLAIN} required username={value};")

@@ -27,8 +27,8 @@ GAP: Final = r"(?>[\x00-\x20]+|//[^\r\n]*|/\*.*?\*/)*+"
 WORD: Final = r"""[^\x00-\x20=;"'/]++"""
 HEAD: Final = re.compile(rf"{GAP}({WORD}){GAP}(required|requisite|sufficient|optional)(?!{WORD}){GAP}", re.I | re.S)
 OPTION: Final = re.compile(
-    rf"""({WORD}){GAP}={GAP}(?:"((?:\\.|[^"\\\r\n])*+)"|'((?:\\.|[^'\\\r\n])*+)'|({WORD})){GAP}""", re.S
-)
+    rf"""({WORD}){GAP}={GAP}(?:"((?:\\.|[^"\\\r\n])*+)"|'((?:\\.|[^'\\\r\n])*+)'|((?!-){WORD})){GAP}""", re.S
+)  # a bare value that begins with - is the beginning of a number to Kafka's tokenizer
 TAIL: Final = re.compile(rf";{GAP}", re.S)
 ESCAPE: Final = re.compile(r"\\([0-3][0-7]{0,2}|[4-7][0-7]?|.)", re.S)
 ESCAPED: Final = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "a": "\a", "v": "\v"}
