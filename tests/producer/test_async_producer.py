@@ -206,7 +206,7 @@ async def test_send_many_that_is_cancelled_has_sent_what_was_accepted():
 
 
 @on_loop
-async def test_the_future_of_send_many_may_be_given_up():
+async def test_the_future_of_send_many_may_be_given_up(caplog):
     async with JudgeInLoop(TOPIC) as judge, started(judge) as producer:
         future = await producer.send_many("orders", [b"a", b"b"])
         future.cancel()
@@ -217,6 +217,29 @@ async def test_the_future_of_send_many_may_be_given_up():
         future.cancel()
         await producer.flush()
         at_rest(producer)
+        assert "raised" not in caplog.text
+
+
+@on_loop
+async def test_send_many_that_is_cancelled_tells_the_loop_of_what_failed():
+    """Nobody has its future, but what was accepted is not lost in silence."""
+    async with JudgeInLoop(TOPIC) as judge, started(judge, **SMALL) as producer:
+        await producer.send("orders", b"first")
+        judge.cluster.fail(
+            ApiKey.PRODUCE, Fault.error(ErrorCode.TOPIC_AUTHORIZATION_FAILED, topic="orders"), times=None
+        )
+        task = asyncio.ensure_future(producer.send_many("orders", [bytes(3_000)] * 5))
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
+        told = []
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: told.append(context))
+        await producer.flush()
+        del task  # it has the frame with the future
+        gc.collect()
+        assert [context["message"] for context in told] == ["Future exception was never retrieved"]
+        assert isinstance(told[0]["exception"], BulkDeliveryError)
 
 
 # Flush

@@ -62,19 +62,25 @@ def test_close_ends_the_thread_and_takes_the_exit_handler_back(server, unregiste
         gc.collect()
 
 
-def test_close_in_a_callback_gives_up_the_rest_and_does_not_join(server):
+@pytest.mark.parametrize("timeout", [WAIT_S, None, 0])
+def test_close_1_in_a_callback_it_does_not_wait_and_loses_nothing_unless_it_is_told_to(server, timeout):
+    """Nor in a signal's handler that comes in the middle of one: SIGTERM is no reason to give records up."""
     found = []
 
     def callback(metadata, error):
-        found.append(producer.close(WAIT_S))
+        server.stall()
+        later.append(producer.send("orders", b"b", partition=1))
+        found.append(producer.close(timeout))
+        found.append(later[0].done())
+        server.go_on()
 
-    producer = Producer(server.bootstrap_servers)
+    later = []
+    producer = Producer(server.bootstrap_servers, linger_ms=0)
     producer.partitions_for("orders")
-    server.stall()
-    futures = [producer.send("orders", b"a", partition=number, on_delivery=callback) for number in (0, 1, 1)]
-    server.go_on()
+    producer.send("orders", b"a", partition=0, on_delivery=callback)
     assert ended(thread_of(producer))
-    assert len(found) == 3 and sum(found) == sum(future.exception(0) is not None for future in futures)
+    assert found == ([1, True] if timeout == 0 else [0, False])
+    assert (later[0].exception(0) is None) == (timeout != 0)
 
 
 def test_close_where_the_accumulator_was_interrupted_waits_for_nothing(server):

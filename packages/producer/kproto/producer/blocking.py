@@ -228,7 +228,8 @@ class BlockingAppends:
         delivery: Delivery = Delivery()
         delivery._batch, delivery._index = appended.batch, appended.index
         if appended.closed is not None:
-            accumulator.seal(appended.closed)
+            with HeldSignals():  # a handler that flushes would wait for what is being compressed beneath it
+                accumulator.seal(appended.closed)
         if appended.ready or (appended.opened and (not self._linger_ms or accumulator.hurrying)):
             self._thread.run_pass()
         elif appended.opened:

@@ -39,12 +39,12 @@ class Exits:
         if thread.fork.forked:
             return 0
         self._forgotten.detach()
-        thread.close()
-        if thread.entered():  # what holds it up goes on only behind this
-            return 0
         inside = thread.completions.is_inside()
+        thread.close()
+        if thread.entered() or (inside and timeout_s != 0):  # what holds it up goes on only behind this
+            return 0
         incomplete = thread.engine.accumulator.incomplete
-        empty = thread.wait_until_over(lambda: not incomplete, 0 if inside else timeout_s)
+        empty = thread.wait_until_over(lambda: not incomplete, timeout_s)
         abandoned = 0 if empty else thread.abort()
         thread.stop()
         if not inside:

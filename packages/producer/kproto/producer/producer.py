@@ -217,9 +217,10 @@ class Producer:
     def close(self, timeout: float | None = None) -> int:
         """Accept nothing more, deliver what was accepted, and end. How many records were given up.
 
-        timeout: seconds for all of it; None for as long as it takes, which delivery_timeout_ms bounds. In a callback it
-        does not wait, and gives up the rest; nor does it in a signal's handler that has interrupted a send, behind
-        which the rest is delivered. Never raises but ValueError for a negative timeout; may be called again.
+        timeout: seconds for all of it; None for as long as it takes, which delivery_timeout_ms bounds. In a callback,
+        and in a signal's handler that has interrupted a send or a callback, it does not wait: the rest is delivered
+        behind it, or given up with a timeout of 0. Never raises but ValueError for a negative timeout; may be called
+        again.
         """
         if timeout is not None and timeout < 0:
             raise ValueError(f"timeout: seconds from 0, or None, not {timeout}")
