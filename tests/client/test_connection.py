@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kproto.client.connection import Connection, ConnectionSettings, ConnectionState
+from kproto.client.connection_state import Readiness
 from kproto.client.errors import (
     BrokerError,
     ClientClosedError,
@@ -144,6 +145,31 @@ def test_conn_9_it_can_send_when_ready_when_all_is_written_and_while_few_are_una
     wired.pump()
     assert wired.connection.can_send()
     assert wired.answers() == [("a", "MetadataResponse"), ("b", "MetadataResponse")]
+
+
+def test_conn_9_it_says_why_nothing_can_be_sent_now():
+    server = broker()
+    wired = Wired(server.connect(), max_in_flight_requests_per_connection=1)
+    readiness = wired.connection.readiness
+    assert readiness() is Readiness.NOT_CONNECTED, "it is connecting"
+    wired.begin()
+    assert readiness() is Readiness.READY
+    server.fail(ApiKey.METADATA, "hold")
+    wired.ask("a")
+    assert readiness() is Readiness.WRITING, "before the limit, which may be lower then"
+    wired.pump()
+    assert readiness() is Readiness.IN_FLIGHT_LIMIT
+    server.throttle_time_ms = 2_000
+    server.release()
+    wired.pump()
+    assert wired.state is S.READY and readiness() is Readiness.READY, "what was held was not throttled"
+    wired.ask("b")
+    wired.pump()
+    assert readiness() is Readiness.THROTTLED
+    wired.advance(2_000)
+    assert readiness() is Readiness.READY
+    wired.connection.close(ClientClosedError())
+    assert readiness() is Readiness.NOT_CONNECTED
 
 
 @pytest.mark.parametrize("cut", [whole, single], ids=["coalesced", "byte by byte"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import select
 import socket
 from itertools import product
@@ -11,7 +12,8 @@ import pytest
 from client.loopback import has_ipv6
 
 from kproto.client.effects import Open
-from kproto.client.link import Link, reason_of
+from kproto.client.errors import ConfigError
+from kproto.client.link import Link, check_loop, reason_of
 
 SECONDS = 20
 
@@ -230,3 +232,26 @@ def test_a_real_loop_takes_it(link):
         link.close(loop)
 
     asyncio.run(scenario())
+
+
+def test_a_loop_that_watches_sockets_is_left_as_it_was():
+    loop = NotedLoop()
+    check_loop(loop)
+    (added, fd, _), (removed, same) = loop.noted
+    assert (added, removed) == ("+read", "-read") and fd == same
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(fd)
+
+
+def test_a_loop_that_watches_no_sockets_is_refused_with_what_to_do_and_no_probe_is_left():
+    probes = []
+
+    class Proactor(NotedLoop):
+        def add_reader(self, fd, callback):
+            probes.append(fd)
+            raise NotImplementedError
+
+    with pytest.raises(ConfigError, match=r"the event loop Proactor cannot watch sockets .*SelectorEventLoop"):
+        check_loop(Proactor())
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(probes[0])

@@ -148,6 +148,27 @@ def test_a_request_is_sent_at_once_to_a_node_that_is_ready():
     assert world.client.ended["mine"].response is not None
 
 
+def test_a_request_that_is_sent_at_once_may_have_a_time_of_its_own():
+    world = World(request_timeout_ms=5_000)
+    world.connect(0)
+    world.brokers[0].fail(ApiKey.INIT_PRODUCER_ID, "hold")
+    began_ms = world.now_ms
+    world.client.send(0, InitProducerIdRequest(), 1, "mine", began_ms, response=InitProducerIdResponse, timeout_ms=100)
+    world.network.run_until(lambda: "mine" in world.client.ended)
+    assert isinstance(world.client.ended["mine"].error, KafkaTimeoutError)
+    assert world.now_ms - began_ms == 100
+
+
+def test_once_it_is_closed_no_node_is_ready_and_none_is_connected_to():
+    world = World(nodes=2)
+    world.connect(0)
+    world.client.close(world.now_ms)
+    world.client.poll(world.now_ms)
+    for node_id in (0, 1):
+        assert world.client.readiness(node_id, world.now_ms + 60_000, metadata_first=False) is Readiness.NOT_CONNECTED
+    assert world.client.poll(world.now_ms) == []
+
+
 def test_conn_15_metadata_goes_before_those_who_wait():
     world = World()
     first, second = world.ask(), world.ask()

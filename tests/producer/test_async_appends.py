@@ -519,6 +519,8 @@ async def test_a_batch_that_was_built_by_hand_is_refused_as_records_are():
     async with JudgeInLoop(TOPIC) as judge, started(judge, max_block_ms=30, **SMALL) as producer:
         with pytest.raises(ValueError, match="at least one record"):
             await producer.send_batch("orders", 0, RecordBatchBuilder())
+        with pytest.raises(TypeError, match="partition: an int, not None"):
+            await producer.send_batch("orders", None, hand_made(b"a"))
         with pytest.raises(KafkaTimeoutError):
             await producer.send_batch("nowhere", 0, hand_made(b"a"))
         with pytest.raises(KafkaTimeoutError):

@@ -96,6 +96,8 @@ class AsyncAppends:
         self, topic: str, partition: int, batch: RecordBatchBuilder, on_delivery: OnDelivery | None
     ) -> AsyncDelivery:
         """A batch that was built by hand; the delivery is that of its first record."""
+        if type(partition) is not int:  # None would be taken, and wait for a leader that nobody can name
+            raise TypeError(f"partition: an int, not {partition!r}")
         try:
             queues, left_ms = await self.topic(ProducerRecord(topic, partition=partition))
             await self._engine.compression.seal_builder(batch)
