@@ -68,7 +68,11 @@ def test_each_record_has_its_own_timestamp_and_a_run_of_equal_ones_is_kept_once(
     batch = batch_of()
     for timestamp_ms in timestamps:
         batch.append(timestamp_ms, None, b"", (), None)
-    assert [batch.timestamp_of(index) for index in range(batch.count)] == timestamps
+    batch.close()
+    batch.seal()
+    batch.send(0, 0)
+    batch.succeed(0, -1)
+    assert [batch.metadata_of(index).timestamp for index in range(batch.count)] == timestamps
     runs = 1 + sum(one != other for one, other in pairwise(timestamps))
     assert len(batch.timestamps) == runs
 
@@ -78,23 +82,22 @@ def test_a_batch_that_was_built_elsewhere_takes_no_more():
     for value in (b"a", b"b"):
         builder.append(AT_MS + 3, None, value)
     batch = batch_of()
-    batch._builder = builder
+    batch.builder = builder
     batch.adopt(nobody)
     assert (batch.state, batch.count, batch.size) == (BatchState.WAITING, 2, builder.size)
-    assert batch.timestamp_of(1) == AT_MS + 3 and batch.callbacks[0] == (0, nobody)
+    assert batch.metadata_of(1).timestamp == AT_MS + 3 and batch.callbacks[0] == (0, nobody)
     other = batch_of()
-    other._builder = builder
+    other.builder = builder
     other.adopt(None)
     assert not other.callbacks
 
 
-def test_closing_again_changes_nothing_and_counts_what_a_signal_handler_left_uncounted():
-    """An append that is interrupted behind the builder's own leaves the batch one record behind."""
+def test_closing_again_changes_nothing_and_it_counts_what_its_builder_does():
+    """An append that a signal handler interrupts behind the builder's own has appended."""
     batch = batch_of(b"a")
-    batch._builder.append(AT_MS, None, b"b")
-    assert batch.count == 1
+    batch.builder.append(AT_MS, None, b"b")
+    assert batch.count == 2 and batch.size == batch.builder.size
     batch.close()
-    assert batch.count == 2 and batch.size == batch._builder.size
     batch.close()
     assert batch.state is BatchState.WAITING
 

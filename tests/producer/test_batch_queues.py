@@ -95,7 +95,7 @@ def test_whoever_is_interrupted_while_he_compresses_leaves_it_to_the_next(error,
         raise error
 
     with monkeypatch.context() as patched:
-        patched.setattr(batch._builder.__class__, "seal", lambda builder: interrupted())
+        patched.setattr(batch.builder.__class__, "seal", lambda builder: interrupted())
         with pytest.raises(error):
             seal(accumulator, batch)
     assert not batch.sealed

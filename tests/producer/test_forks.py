@@ -22,13 +22,13 @@ class Kept:
 
 
 def test_in_the_process_itself_nothing_is_forked():
-    mark = ForkMark(Kept())
+    mark = ForkMark(Kept(), {})
     assert not mark.forked
     mark.check()
 
 
 def test_a_child_is_told_how_to_go_on():
-    mark = ForkMark(Kept())
+    mark = ForkMark(Kept(), {})
 
     def child():
         assert mark.forked
@@ -43,10 +43,10 @@ def test_a_child_is_told_how_to_go_on():
 
 
 def test_a_child_of_a_child_too_and_its_own_are_not_concerned():
-    mark = ForkMark(Kept())
+    mark = ForkMark(Kept(), {})
 
     def child():
-        own = ForkMark(Kept())
+        own = ForkMark(Kept(), {})
         own.check()
         return in_child(lambda: f"{mark.forked} {own.forked}")
 
@@ -55,7 +55,7 @@ def test_a_child_of_a_child_too_and_its_own_are_not_concerned():
 
 def test_what_belongs_to_the_parent_is_kept_in_the_child():
     kept = Kept()
-    mark = ForkMark(kept)
+    mark = ForkMark(kept, {})
     alive = weakref.ref(kept)
 
     def child():
@@ -68,7 +68,7 @@ def test_what_belongs_to_the_parent_is_kept_in_the_child():
 
 
 def test_a_mark_that_is_gone_concerns_no_fork():
-    mark = ForkMark(Kept())
+    mark = ForkMark(Kept(), {})
     gone = weakref.ref(mark)
     del mark
     gc.collect()
@@ -90,7 +90,7 @@ def test_the_hook_marks_what_lives_and_keeps_it(monkeypatch):
     kept = []
     monkeypatch.setattr(forks, "FORKED", kept)
     monkeypatch.setattr(forks, "LIVING", weakref.WeakSet())
-    mark = ForkMark(Kept())
+    mark = ForkMark(Kept(), {})
     forks._after_fork()
     assert mark.forked and kept == [mark]
     with pytest.raises(ForkedProducerError, match="make one in each child"):
@@ -98,7 +98,7 @@ def test_the_hook_marks_what_lives_and_keeps_it(monkeypatch):
 
 
 def test_marks_of_one_process_are_told_all():
-    marks = [ForkMark(Kept()) for _ in range(3)]
+    marks = [ForkMark(Kept(), {}) for _ in range(3)]
     assert in_child(lambda: [mark.forked for mark in marks]) == "[True, True, True]"
 
 

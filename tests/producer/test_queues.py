@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from random import Random
 
 import pytest
@@ -15,7 +16,7 @@ from kproto.wire.records import RECORD_BATCH_OVERHEAD
 
 
 def topic_queues():
-    return TopicQueues("orders", StickyPartitioner(batch_size=100, rng=Random(1)))
+    return TopicQueues("orders", StickyPartitioner(batch_size=100, rng=Random(1)), nullcontext())
 
 
 def test_acc_1_a_queue_is_made_on_first_use_and_stays():

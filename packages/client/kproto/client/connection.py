@@ -76,6 +76,11 @@ class Connection:
         self._throttle = Throttle()
 
     @property
+    def has_completions(self) -> bool:
+        """Whether `take_completions` gives any."""
+        return bool(self._completions)
+
+    @property
     def wants_token(self) -> bool:
         """Whether the login waits for `token_fetched`."""
         return self._login.wants_token and self.state is not ConnectionState.CLOSED

@@ -6,13 +6,15 @@ Source: org.apache.kafka.clients.ConnectionState, ClusterConnectionStates (CONN-
 
 from __future__ import annotations
 
-from enum import Enum, auto
+from enum import auto
 from typing import Final
+
+from kproto.client.transitions import State
 
 __all__ = ["TRANSITIONS", "UNREADY", "ConnectionEvent", "ConnectionState", "Readiness"]
 
 
-class ConnectionState(Enum):
+class ConnectionState(State):
     """Where a connection is on its way."""
 
     CONNECTING = auto()
@@ -25,7 +27,7 @@ class ConnectionState(Enum):
     CLOSED = auto()
 
 
-class Readiness(Enum):
+class Readiness(State):
     """Whether a request may be sent to a node now, or why not."""
 
     READY = auto()
@@ -36,7 +38,7 @@ class Readiness(Enum):
     IN_FLIGHT_LIMIT = auto()
 
 
-class ConnectionEvent(Enum):
+class ConnectionEvent(State):
     """What moves it on."""
 
     TLS_STARTED = auto()

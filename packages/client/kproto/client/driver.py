@@ -28,6 +28,8 @@ __all__ = ["Driver", "monotonic_ms"]
 READ_SIZE: Final = 1 << 18  # bytes
 READS_MAX: Final = 8  # of one socket in a pass: then the others have their turn
 DECISIONS_MAX: Final = 100  # of a core in a pass: then the loop has its turn
+HELPED_MIN: Final = 3  # passes of other threads since the loop's last look, from which on it leaves the work to them
+NAP_S: Final = 0.002  # until it looks again
 BUFFERS_MAX: Final = 512  # of one sendmsg; systems take 1024
 
 
@@ -79,7 +81,12 @@ class Driver:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ms: int | None = None
         self._deadline_ms: int | None = None
+        self._helped = 0  # passes that other threads have made, and how many the loop has seen of them
+        self._helped_seen = 0
+        self._napping = False
         self._closed = False
+        self.awaited = 0
+        """How many threads wait for what passes bring: meanwhile the loop leaves them to nobody."""
 
     def call(self, action: Callable[[int], None]) -> None:
         """Have `action(now_ms)` done inside the guard, and a pass made: at once, by this thread or by who is inside."""
@@ -90,6 +97,7 @@ class Driver:
         """Make a pass over all connections, unless somebody is making one: then he makes another."""
         calls = self._calls
         calls.append(_nothing)  # seen by whoever holds the guard, however late he looks
+        self._helped += 1
         while calls:
             with self._shield():
                 if not self._guard.acquire(blocking=False):
@@ -102,10 +110,17 @@ class Driver:
 
     def wake(self) -> None:
         """Have the loop make a pass soon. One wake-up is pending at most."""
+        if self._napping and not self.awaited:
+            return  # others make passes, or the loop does in a moment
         if not self._woken and not self._closed:
             with self._shield(), suppress(RuntimeError):  # the loop is closed: nobody is left to be woken
                 self._woken = True
                 self._loop.call_soon_threadsafe(self._on_wake)
+
+    def end_nap(self) -> None:
+        """Somebody waits: see that the loop looks by itself. Once `awaited` says so."""
+        if self._napping:
+            self.wake()
 
     def wake_by(self, at_ms: int) -> None:
         """Have the loop make a pass at this time at the latest; nothing to do where its timer is set for earlier."""
@@ -136,7 +151,7 @@ class Driver:
             calls.popleft()(now_ms)
         if not self._closed:
             for link in list(self._links.values()):
-                if link.connected:
+                if link.connected and (link.readable or link.owed):
                     self._read(link, now_ms)
             self._decide(now_ms)
         if threading.get_ident() == self._loop_thread or self._loop.is_closed():
@@ -158,6 +173,7 @@ class Driver:
         self._deadline_ms = now_ms  # there is more: the timer comes back to it
 
     def _read(self, link: Link, now_ms: int) -> None:
+        link.readable = False  # if there is more than is read now, the loop says so again
         for _ in range(READS_MAX):
             try:
                 data = link.socket.recv(READ_SIZE)
@@ -169,6 +185,7 @@ class Driver:
             if not data:
                 self._lost(link, None, now_ms)
                 return
+            link.owed = False
             self._core.data_received(link.connection_id, data, now_ms)
             if len(data) < READ_SIZE:
                 return
@@ -186,7 +203,7 @@ class Driver:
                 self._lost(link, reason_of(error), now_ms)
                 return True
             self._core.data_sent(link.connection_id, size, now_ms)
-            told = True
+            told = link.owed = True
         link.wants_write = False
         return told
 
@@ -232,6 +249,7 @@ class Driver:
             return
         if self._observer is not None:
             self._observer.opened(link.connection_id, *addresses)
+        link.owed = True  # the broker may speak first, or may have closed it
         self._core.connection_made(link.connection_id, now_ms)
 
     def _lost(self, link: Link, reason: str | None, now_ms: int) -> None:
@@ -264,7 +282,7 @@ class Driver:
             self._closing.popleft().close(self._loop)
         for link in self._links.values():
             if not link.watched:
-                link.watch(self._loop, self.run_pass, partial(self._on_writable, link))
+                self._watch(link)
         if self._timer is not None and (self._closed or self._deadline_is_earlier()):
             self._timer.cancel()
             self._timer = self._timer_ms = None
@@ -273,19 +291,69 @@ class Driver:
             self._timer_ms = deadline_ms
             self._timer = self._loop.call_later(max(0, deadline_ms - self._clock()) / 1000, self._on_timer)
 
+    # While other threads make passes, the loop keeps away: for it would wait for the interpreter inside the guard, and
+    # so keep them from making any.
+
+    def _is_helped(self) -> bool:
+        seen, self._helped_seen = self._helped_seen, self._helped
+        helped = self._helped - seen >= HELPED_MIN or self._guard.locked()
+        return helped and not self.awaited and not self._closed
+
+    def _nap(self) -> None:
+        self._rest(True)
+        for link in self._links.values():
+            self._watch(link)
+        self._loop.call_later(NAP_S, self._on_nap_over)
+
+    def _rest(self, resting: bool) -> None:
+        self._napping = resting
+        for link in list(self._links.values()):
+            link.resting = resting
+
+    def _watch(self, link: Link) -> None:
+        link.watch(self._loop, partial(self._on_readable, link), partial(self._on_writable, link))
+
+    def _on_nap_over(self) -> None:
+        if not self._napping:
+            return
+        if self._is_helped():
+            self._loop.call_later(NAP_S, self._on_nap_over)
+        else:
+            self._rest(False)
+            self._run_own_pass()
+
+    def _run_own_pass(self) -> None:
+        self.run_pass()
+        self._helped_seen = self._helped
+
+    def _on_readable(self, link: Link) -> None:
+        if self._is_helped():
+            self._nap()
+        else:
+            link.readable = True
+            self._run_own_pass()
+
     def _on_timer(self) -> None:
         self._timer = self._timer_ms = None
-        self.run_pass()
+        if self._napping:
+            return  # what it was for is seen to by those who make passes, or when the nap is over
+        if self._is_helped():
+            self._nap()
+        else:
+            self._run_own_pass()
 
     def _on_wake(self) -> None:
         self._woken = False
-        self.run_pass()
+        self._rest(False)
+        self._run_own_pass()
 
     def _on_writable(self, link: Link) -> None:
-        if link.connected:
-            self.run_pass()
-        else:
+        if not link.connected:
             self.call(partial(self._connected, link))
+        elif self._is_helped():
+            self._nap()
+        else:
+            self._run_own_pass()
 
 
 def _nothing(now_ms: int) -> None:

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from enum import Enum, auto
+from enum import auto
 from typing import Any
 
+from kproto.client.transitions import State
 from kproto.wire import KafkaError, Response
 
 __all__ = ["Completion", "InFlightRequest", "InFlightRequests", "Internal"]
 
 
-class Internal(Enum):
+class Internal(State):
     """The tokens of a connection's own requests."""
 
     API_VERSIONS = auto()

@@ -31,6 +31,9 @@ class Link:
         self.connection_id = effect.connection_id
         self.connected = False
         self.wants_write = True  # a socket is writable once it has connected
+        self.readable = False  # the loop has said so
+        self.resting = False  # the loop is to leave it alone, once it has connected: other threads see to it
+        self.owed = False  # something was written since anything was read: an answer may be there
         self._watched = (False, False)
         family = socket.AF_INET6 if ":" in effect.address else socket.AF_INET
         self.socket = socket.socket(family, socket.SOCK_STREAM)
@@ -74,7 +77,12 @@ class Link:
     @property
     def watched(self) -> bool:
         """Whether the loop watches what it should."""
-        return self._watched == (self.connected, self.wants_write)
+        return self._watched == self._wanted()
+
+    def _wanted(self) -> tuple[bool, bool]:
+        if self.connected and self.resting:
+            return False, False
+        return self.connected, self.wants_write
 
     def watch(
         self, loop: asyncio.AbstractEventLoop, on_readable: Callable[[], None], on_writable: Callable[[], None]
@@ -82,13 +90,15 @@ class Link:
         """Have the loop watch for what matters now. Only in the loop's thread."""
         fileno = self.socket.fileno()
         reads, writes = self._watched
-        if self.connected != reads:
+        self._watched = wants_read, wants_write = self._wanted()
+        if wants_read and not reads:
             loop.add_reader(fileno, on_readable)
-        if self.wants_write and not writes:
+        elif reads and not wants_read:
+            loop.remove_reader(fileno)
+        if wants_write and not writes:
             loop.add_writer(fileno, on_writable)
-        elif writes and not self.wants_write:
+        elif writes and not wants_write:
             loop.remove_writer(fileno)
-        self._watched = (self.connected, self.wants_write)
 
     def close(self, loop: asyncio.AbstractEventLoop) -> None:
         """Only in the loop's thread: the loop must forget the socket before its number is used again."""

@@ -75,6 +75,8 @@ class Metadata:
         self.allow_auto_topic_creation = allow_auto_topic_creation
         self.cluster: Cluster = NO_CLUSTER
         self.state = MetadataState.FULL_WANTED
+        self.events = 0
+        """How often something has happened to it: as long as this stays, only time decides what is due."""
         self.update_version = 0
         """How many answers were taken: whoever waits for news waits until this passes what `request_update` gave."""
         self.last_error: KafkaError | None = None
@@ -253,6 +255,7 @@ class Metadata:
         self._on(MetadataEvent.NEED_FULL)
 
     def _on(self, event: MetadataEvent) -> None:
+        self.events += 1
         self.state = step(TRANSITIONS, self.state, event)
 
     def _is_expired(self, now_ms: int) -> bool:

@@ -7,13 +7,15 @@ Source: org.apache.kafka.clients.Metadata (needFullUpdate, needPartialUpdate, re
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import Enum, auto
+from enum import auto
 from typing import Final
+
+from kproto.client.transitions import State
 
 __all__ = ["IN_FLIGHT", "TRANSITIONS", "WANTED", "MetadataEvent", "MetadataState"]
 
 
-class MetadataState(Enum):
+class MetadataState(State):
     """What is asked and what is wanted. X_THEN_Y: the request in flight is of kind X; since it went, Y is wanted."""
 
     FRESH = auto()
@@ -27,7 +29,7 @@ class MetadataState(Enum):
     FULL_THEN_FULL = auto()
 
 
-class MetadataEvent(Enum):
+class MetadataEvent(State):
     """What happens: an update becomes necessary (of new topics alone, or of all), goes out, is answered, or fails."""
 
     NEED_PARTIAL = auto()

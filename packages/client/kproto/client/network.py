@@ -25,6 +25,7 @@ from kproto.client.errors import (
 )
 from kproto.client.in_flight import Completion
 from kproto.client.metadata import RequestGeneration
+from kproto.client.metadata_state import WANTED
 from kproto.client.metadata_updater import MetadataUpdater
 from kproto.client.node_connection import NodeConnection
 from kproto.client.node_connections import NodeConnections
@@ -70,6 +71,11 @@ class NetworkClient:
         self._line = RequestLine(self.connections, self._updater)
         self._completions: list[Completion] = []
         self._closed = False
+        # What happened since the last full pass; where nothing has, and no time has come, a pass is nothing
+        self._touched = True
+        self._metadata_events = -1
+        self._deadline_ms: int | None = None
+        self._deadline_of = -1  # the wakes it was worked out from; -1 where it has to be worked out anew
 
     @property
     def cluster(self) -> Cluster:
@@ -79,25 +85,30 @@ class NetworkClient:
     # What the driver tells: see SansIO.
 
     def resolved(self, host: str, addresses: Sequence[str] | KafkaError, now_ms: int) -> None:
+        self._touched = True
         if not self._closed and self.connections.resolved(host, addresses, now_ms):
             self.metadata.request_update()
 
     def connection_made(self, connection_id: int, now_ms: int) -> None:
         if connection := self._connection(connection_id):
+            self._touched = True
             connection.connection_made(now_ms)
 
     def data_received(self, connection_id: int, data: bytes, now_ms: int) -> None:
         if connection := self._connection(connection_id):
+            self._touched = True
             connection.data_received(data, now_ms)
 
     def connection_lost(self, connection_id: int, reason: str | None, now_ms: int) -> None:
         found = self.connections.by_connection(connection_id)
         if found is not None and found.connection is not None:
+            self._touched = True
             found.connection.connection_lost(reason, now_ms)
             self._settle_one(found, now_ms, told=True)
 
     def token_fetched(self, connection_id: int, token: str | KafkaError, now_ms: int) -> None:
         if connection := self._connection(connection_id):
+            self._touched = True
             connection.token_fetched(token, now_ms)
 
     def data_to_send(self, connection_id: int) -> Collection[Buffer]:
@@ -107,6 +118,7 @@ class NetworkClient:
     def data_sent(self, connection_id: int, size: int, now_ms: int) -> None:
         if connection := self._connection(connection_id):
             connection.data_sent(size, now_ms)
+            self._touched = self._touched or connection.has_completions
 
     def _connection(self, connection_id: int) -> Connection | None:
         """The connection, unless it is closed: what a driver tells before it hears of that is of no use any more."""
@@ -116,6 +128,9 @@ class NetworkClient:
 
     def poll(self, now_ms: int) -> list[Effect]:
         """Settle what ended, then metadata, then the line: metadata goes first (CONN-8)."""
+        if self._is_quiet(now_ms):
+            return self.connections.take_effects()
+        self._deadline_of = -1
         self.connections.wakes_ms.clear()
         if self.connections.end_lookups(now_ms):
             self.metadata.request_update()
@@ -131,9 +146,24 @@ class NetworkClient:
             self._close_idle(now_ms)
         if self._settle(now_ms):
             self.connections.wakes_ms.append(now_ms)
+        self._touched = False
+        self._metadata_events = self.metadata.events
         return self.connections.take_effects()
 
+    def _is_quiet(self, now_ms: int) -> bool:
+        """Whether nothing has happened since the last pass, no time has come, and nobody waits for a node to be free."""
+        if self._touched or self.metadata.events != self._metadata_events or self.metadata.state in WANTED:
+            return False
+        deadline_ms = self.next_deadline_ms()
+        return (deadline_ms is None or deadline_ms > now_ms) and self._line.next_deadline_ms() is None
+
     def next_deadline_ms(self) -> int | None:
+        if self._deadline_of != len(self.connections.wakes_ms):
+            self._deadline_ms = self._earliest_ms()
+            self._deadline_of = len(self.connections.wakes_ms)
+        return self._deadline_ms
+
+    def _earliest_ms(self) -> int | None:
         deadlines = [*self.connections.wakes_ms, self._line.next_deadline_ms()]
         deadlines += [found.connection.next_deadline_ms() for found in self.connections.open if found.connection]
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
@@ -156,6 +186,7 @@ class NetworkClient:
         timeout_ms: to be sent; from then on request_timeout_ms counts. version: the highest that both sides speak if
         None. response: the class of the answer, None where the broker sends none.
         """
+        self._touched = True
         if self._closed:
             self._completions.append(Completion(token, None, ClientClosedError(), -1))
             return
@@ -197,6 +228,7 @@ class NetworkClient:
         """Send a request to a node that is `ready`, see Connection.send."""
         found = self.connections.get(node_id)
         assert found is not None and found.connection is not None
+        self._deadline_of = -1
         found.connection.send(request, version, token, now_ms, response=response, timeout_ms=timeout_ms)
 
     def negotiate(self, node_id: int, request: type[Request], within: range | None = None) -> int:
@@ -209,6 +241,7 @@ class NetworkClient:
         self, leaders: Mapping[TopicPartition, tuple[int, int]], nodes: Iterable[Node]
     ) -> set[TopicPartition]:
         """Take the leaders that a Produce answer named (KIP-951), see Metadata; their nodes may be asked now."""
+        self._touched = True
         changed = self.metadata.update_leadership(leaders, nodes)
         self.connections.set_nodes(self.cluster.nodes.values())
         return changed
@@ -219,7 +252,7 @@ class NetworkClient:
 
     def close(self, now_ms: int) -> None:
         """End everything: all requests fail with ClientClosedError, all connections are closed by the next `poll`."""
-        self._closed = True
+        self._closed = self._touched = True
         error = ClientClosedError("the client was closed before the answer came")
         self._completions += self._line.fail_all(error)
         for found in self.connections.open:

@@ -55,12 +55,14 @@ class RecordAccumulator(BatchQueues):
         wake: Callable[[], None] | None = None,
         memory: MemoryWaiter | None = None,
         only_open: bool = False,
+        clocked: bool = False,
     ) -> Appended | MemoryWaiter | None:
         """Accept a record; or say that there is no room for it.
 
         partition: NO_PARTITION for the topic's sticky one. Without room: None where `wake` is None; else a waiter,
         whose `wake` is called once he has what he needs, and who is given back as `memory` with the next attempt.
-        only_open: None also where a batch would have to be opened, and nothing is changed. now_ms: monotonic.
+        only_open: None also where a batch would have to be opened, and nothing is changed. clocked: the record's
+        timestamp is the time, so that others of this millisecond may follow by `fast_send`. now_ms: monotonic.
         Raises ProducerClosedError, EncodeError.
         """
         self._check_open()
@@ -68,7 +70,10 @@ class RecordAccumulator(BatchQueues):
         queue = self._sticky_queue(topic) if sticks else topic.queue(partition)
         bound = record_size_bound(*fields[1:])
         tail = queue.tail
-        before = 0 if tail is None else tail.size
+        before = 0
+        if tail is not None:
+            tail.room = -1  # so that nobody else adds while it is looked at
+            before = tail.size
         if only_open and (tail is None or not has_room(tail, bound, fields)):
             return None
         appended = None if tail is None else self._append_to(queue, tail, bound, fields, on_delivery)
@@ -85,8 +90,44 @@ class RecordAccumulator(BatchQueues):
         if self._observer is not None:
             self._observer(RecordAppended(now_ms, queue.partition, batch.number, batch.count, batch.size))
         if sticks:
-            topic.sticky.produced(batch.size - before, topic.choices.candidates, all_full=queue.tail is None)
+            self._count_sticky(topic, batch.size - before, all_full=queue.tail is None)
+        if clocked:
+            batch.begin_tick(fields[0])
         return appended
+
+    def tick(
+        self,
+        queue: PartitionQueue,
+        timestamp_ms: int,
+        key: bytes | None,
+        value: bytes,
+        size_max: int,
+        on_delivery: OnDelivery | None,
+    ) -> tuple[ProducerBatch, int, int] | None:
+        """The first record of a millisecond, into a batch that is open and has room: batch, index, and bytes added.
+
+        size_max: bytes that the record takes at most. For `fast_send`, and an observer hears nothing of it.
+        """
+        with self.lock:
+            batch = queue.open
+            batch.room = -1
+            before = batch.builder.size
+            if before + size_max >= batch.limit or batch.state is not BatchState.OPEN:
+                return None
+            index = batch.append(timestamp_ms, key, value, (), on_delivery)
+            batch.begin_tick(timestamp_ms)
+            return batch, index, batch.builder.size - before
+
+    def turn_sticky(self, topic: TopicQueues) -> None:
+        """So much went to its sticky partition that another is due, whatever is open there."""
+        with self.lock:
+            self._count_sticky(topic, 0, all_full=False)
+
+    def _count_sticky(self, topic: TopicQueues, size: int, *, all_full: bool) -> bool:
+        turned = topic.sticky.produced(size, topic.choices.candidates, all_full=all_full)
+        if turned:
+            topic.routes.pop(None, None)
+        return turned
 
     def append_batch(
         self,
@@ -109,7 +150,7 @@ class RecordAccumulator(BatchQueues):
             return room
         tail = queue.tail
         if tail is not None:
-            tail.close()
+            self._close(queue, tail)
         number = queue.opened + 1
         batch = ProducerBatch(queue.partition, number, builder, limit=0, reserved=room, created_ms=now_ms)
         batch.context = self.context
@@ -123,7 +164,7 @@ class RecordAccumulator(BatchQueues):
     def _sticky_queue(self, topic: TopicQueues) -> PartitionQueue:
         candidates = topic.choices.candidates
         queue = topic.queue(topic.sticky.partition(candidates))
-        if topic.sticky.produced(0, candidates, all_full=queue.tail is None):  # a change that was put off
+        if self._count_sticky(topic, 0, all_full=queue.tail is None):  # a change that was put off
             queue = topic.queue(topic.sticky.partition(candidates))
         return queue
 
@@ -135,13 +176,13 @@ class RecordAccumulator(BatchQueues):
         if not has_room(tail, bound, fields):
             grown = self._grow(queue, tail, bound)
             if not grown:
-                tail.close()
+                self._close(queue, tail)
                 self.news.append(queue)
                 return None
         index = tail.append(*fields, on_delivery)
         full = tail.size >= tail.limit
         if full:
-            tail.close()
+            self._close(queue, tail)
         if full or grown:
             self.news.append(queue)
         return Appended(tail, index, opened=False, ready=full or grown, closed=tail if full else None)
@@ -181,6 +222,8 @@ class RecordAccumulator(BatchQueues):
         queue.batches.append(batch)
         self.news.append(queue)
         full = batch.state is not BatchState.OPEN
+        if not full:
+            queue.open = batch
         waiting = tail if tail is not None else batch if full else None
         return Appended(batch, 0, opened=True, ready=waiting is not None, closed=waiting)
 

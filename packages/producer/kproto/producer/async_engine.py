@@ -44,7 +44,6 @@ class AsyncEngine:
         batch_observer: BatchObserver | None,
     ) -> None:
         self.loop = loop
-        self.fork = ForkMark(self)
         self.compression = AsyncCompression(self, config)
         self.engine = Engine(
             config,
@@ -54,6 +53,7 @@ class AsyncEngine:
             batch_observer=batch_observer,
         )
         self.accumulator = self.engine.accumulator
+        self.fork = ForkMark(self, self.accumulator.routes)
         self.deliveries = AsyncDeliveries(loop)
         self.accumulator.context = self.deliveries
         self.completions = Completions(self.accumulator, self._batch_through)

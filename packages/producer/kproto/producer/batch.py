@@ -8,8 +8,8 @@ Source: org.apache.kafka.clients.producer.internals.ProducerBatch, ProduceReques
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from math import inf
 from typing import Any, Final
 
 from kproto.client import TopicPartition
@@ -20,14 +20,16 @@ from kproto.producer.events import SendReason
 from kproto.producer.producer_id import NO_IDENTITY, ProducerIdAndEpoch
 from kproto.producer.record import NO_OFFSET, RecordMetadata, WriteStatus
 from kproto.wire import KafkaError
-from kproto.wire.records import NO_SEQUENCE, NO_TIMESTAMP, RecordBatchBuilder, restamp
+from kproto.wire.records import NO_SEQUENCE, NO_TIMESTAMP, RecordBatchBuilder, record_heads, restamp
 
 __all__ = ["BATCH_MEMORY", "CALLBACK_MEMORY", "OnDelivery", "ProducerBatch"]
+
+new_tuple = tuple.__new__  # for what is made for each record: a call of the class takes twice the time
 
 OnDelivery = Callable[[RecordMetadata, KafkaError | None], object]
 
 # Bytes, measured with tracemalloc on CPython 3.11; a test measures again.
-BATCH_MEMORY: Final = 1_850  # that a sealed batch takes beside its records
+BATCH_MEMORY: Final = 1_150  # that a sealed batch takes beside its records
 CALLBACK_MEMORY: Final = 300  # that a callback takes: a small closure or partial, and its place in the batch
 RUN_MEMORY: Final = 120  # that another timestamp than that of the record before takes
 
@@ -41,20 +43,22 @@ class ProducerBatch:
     """
 
     __slots__ = (
-        "_builder",
         "_root",
+        "_size",
         "attempts",
         "base_offset",
+        "builder",
         "callbacks",
+        "called",
         "called_back",
         "claimed",
         "context",
-        "count",
         "created_ms",
         "data",
         "done",
         "error",
         "first",
+        "heads",
         "identity",
         "in_flight",
         "largest_record",
@@ -66,16 +70,16 @@ class ProducerBatch:
         "open_outcome",
         "partition",
         "parts",
-        "plain_size",
         "record_errors",
         "reserved",
         "retry_at_ms",
+        "room",
         "sealed",
         "send_reason",
         "sequence",
         "signal",
-        "size",
         "state",
+        "tick_end_s",
         "timestamps",
         "witness",
     )
@@ -91,12 +95,14 @@ class ProducerBatch:
         created_ms: int,
     ) -> None:
         self.partition, self.number = partition, number
-        self._builder: RecordBatchBuilder | None = builder
-        self.count = 0  # records
-        self.size = builder.size  # bytes: before compression while it is open, as sent once it is sealed
-        self.plain_size = builder.size  # bytes before compression
+        self.builder = builder
+        self._size = 0  # bytes as it is sent; 0 until it is sealed
         self.largest_record = 0  # bytes
         self.limit, self.reserved, self.created_ms = limit, reserved, created_ms
+        # What `fast_send` may add to, until the millisecond is over; see `begin_tick`
+        self.room = -1  # bytes before compression that the batch may not reach; -1 while only `append` may add
+        self.tick_end_s = 0.0
+        self.heads: Sequence[bytes] = ()
         self.state = BatchState.OPEN
         self.claimed: object = None  # who compresses it, or has; None for nobody yet
         self.sealed = False
@@ -114,7 +120,8 @@ class ProducerBatch:
         self.base_offset = NO_OFFSET
         self.log_append_time_ms = NO_TIMESTAMP
         # Those who wait for it
-        self.callbacks: deque[tuple[int, OnDelivery]] = deque()
+        self.callbacks: list[tuple[int, OnDelivery]] = []  # by index of the record
+        self.called = 0  # how many of them have been called
         self.called_back = False  # whether all callbacks have run, so that a later one is called at once
         self.signal: Any = None  # the face's own, for those who wait for it; of a root
         self.witness: Any = None  # the face's own, for a failure that nobody has looked at
@@ -131,6 +138,21 @@ class ProducerBatch:
         return self if self._root is None else self._root
 
     @property
+    def count(self) -> int:
+        """Records."""
+        return self.builder.count
+
+    @property
+    def plain_size(self) -> int:
+        """Bytes before compression."""
+        return self.builder.size
+
+    @property
+    def size(self) -> int:
+        """Bytes: before compression until it is sealed, from then on as it is sent."""
+        return self._size or self.builder.size
+
+    @property
     def written(self) -> WriteStatus:
         """What is known of it should it fail now."""
         return WriteStatus.POSSIBLY if self.open_outcome or self.in_flight else WriteStatus.NO
@@ -144,13 +166,11 @@ class ProducerBatch:
         on_delivery: OnDelivery | None,
     ) -> int:
         """Add a record; its index. Only while OPEN. Raises EncodeError, and then nothing is added."""
-        builder = self._builder
-        assert builder is not None
-        index = builder.count  # not `self.count`: a signal handler that raises behind the next line leaves that behind
+        builder = self.builder
+        self.room = -1  # nobody else adds meanwhile, nor with another timestamp afterwards
+        index, before = builder.count, builder.size
         builder.append(timestamp_ms, key, value, headers)
-        self.count = builder.count
-        grown = builder.size - self.size
-        self.size = self.plain_size = builder.size
+        grown = builder.size - before
         if grown > self.largest_record:
             self.largest_record = grown
         if not index or self.timestamps[-1][1] != timestamp_ms:
@@ -159,11 +179,18 @@ class ProducerBatch:
             self.callbacks.append((index, on_delivery))
         return index
 
+    def begin_tick(self, timestamp_ms: int) -> None:
+        """Open it to `fast_send` until this millisecond, that of the record just appended, is over."""
+        delta = timestamp_ms - self.builder.base_timestamp
+        if delta >= 0 and self.state is BatchState.OPEN:
+            self.heads = record_heads(delta, self.builder.count)
+            self.tick_end_s = (timestamp_ms + 1) / 1000
+            self.room = self.limit
+
     def adopt(self, on_delivery: OnDelivery | None) -> None:
         """The builder has its records already, and they are all there will be."""
-        assert self._builder is not None
-        self.timestamps.append((0, self._builder.base_timestamp))
-        self.largest_record = self._builder.size // self._builder.count  # as far as anybody can tell
+        self.timestamps.append((0, self.builder.base_timestamp))
+        self.largest_record = self.builder.size // self.builder.count  # as far as anybody can tell
         if on_delivery is not None:
             self.callbacks.append((0, on_delivery))
         self.close()
@@ -172,22 +199,18 @@ class ProducerBatch:
         self, timestamp_ms: int, key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes | None]]
     ) -> int:
         """Bytes before compression, if this record were appended."""
-        assert self._builder is not None
-        return self._builder.size_after(timestamp_ms, key, value, headers)
+        return self.builder.size_after(timestamp_ms, key, value, headers)
 
     def close(self) -> None:
         """No record comes any more. May be called again."""
-        if self.state is BatchState.OPEN and self._builder is not None:
-            self.count = self._builder.count
-            self.size = self.plain_size = self._builder.size
+        if self.state is BatchState.OPEN:
             self._on(BatchEvent.CLOSE)
 
     def seal(self) -> None:
         """Compress it, by whoever has `claimed` it, outside every lock: this is the costly part. Nothing is done where
         it was given up meanwhile."""
-        builder = self._builder
-        if builder is not None:
-            self.size = builder.seal()
+        if not self.done:
+            self._size = self.builder.seal()
             self.sealed = True
 
     def memory(self) -> int:
@@ -216,14 +239,14 @@ class ProducerBatch:
     def bytes(self) -> bytes:
         """The batch as it is sent, under its identity; sealed."""
         if self.data is None:
-            assert self._builder is not None
-            self.data = self._builder.build(self.identity.producer_id, self.identity.epoch, self.sequence)
-            self._builder = None  # what it holds is the body again: once is enough
+            self.data = self.builder.build(self.identity.producer_id, self.identity.epoch, self.sequence)
+            self.builder.discard()  # what it holds is the body again: once is enough
         return self.data
 
     def forget_bytes(self) -> None:
         """Nobody sends it any more: futures that are kept must not keep the records, too."""
-        self.data = self._builder = None
+        self.data = None
+        self.builder.discard()
 
     def retry(self, retry_at_ms: int) -> None:
         """The attempt failed, and another follows."""
@@ -259,7 +282,7 @@ class ProducerBatch:
         for index, on_delivery in self.callbacks:
             part = parts[bisect_right([each.first for each in parts], self.first + index) - 1]
             part.callbacks.append((self.first + index - part.first, on_delivery))
-        self.callbacks = deque()
+        self.callbacks = []
 
     def part_of(self, index: int) -> tuple[ProducerBatch, int]:
         """Where the record with this index is now: the batch, and the index there."""
@@ -273,25 +296,24 @@ class ProducerBatch:
         """Whether it, or every part of it, has ended."""
         return all(part.done for part in self.parts) if self.parts else self.done
 
-    def timestamp_of(self, index: int) -> int:
-        """The record's own timestamp, or the broker's where the topic has LogAppendTime."""
-        if self.log_append_time_ms != NO_TIMESTAMP:
-            return self.log_append_time_ms
-        return self.timestamps[bisect_right(self.timestamps, index, key=lambda run: run[0]) - 1][1]
-
     def metadata_of(self, index: int) -> RecordMetadata:
         """Where a delivered record is; the placeholder for one that failed (ERR-1)."""
         topic, partition = self.partition
         if self.error is not None:
             return RecordMetadata(topic, partition, NO_OFFSET, NO_TIMESTAMP)
         offset = self.base_offset + index if self.base_offset >= 0 else NO_OFFSET
-        return RecordMetadata(topic, partition, offset, self.timestamp_of(index))
+        timestamp_ms = self.log_append_time_ms
+        if timestamp_ms == NO_TIMESTAMP:
+            runs = self.timestamps
+            timestamp_ms = runs[bisect_right(runs, (index, inf)) - 1][1] if len(runs) > 1 else runs[0][1]
+        return new_tuple(RecordMetadata, (topic, partition, offset, timestamp_ms))
 
     def error_of(self, index: int) -> DeliveryError | None:
         """Why a record was not delivered; None for one that was."""
         return self.record_errors.get(index, self.error)
 
     def _on(self, event: BatchEvent) -> None:
+        self.room = -1
         self.state = step(TRANSITIONS, self.state, event)
 
     def __repr__(self) -> str:

@@ -17,6 +17,7 @@ from kproto.producer.batch import ProducerBatch
 from kproto.producer.buffer_memory import BufferMemory
 from kproto.producer.config import ProducerConfig
 from kproto.producer.queues import PartitionQueue, TopicQueues
+from kproto.producer.routes import TopicRoutes
 from kproto.producer.sticky import StickyPartitioner
 from kproto.wire import KafkaError
 from kproto.wire.records import RECORD_BATCH_OVERHEAD, Compression
@@ -34,6 +35,8 @@ class BatchQueues:
         self.lock = lock
         self.memory = BufferMemory(config.buffer_memory)
         self.topics: dict[str, TopicQueues] = {}
+        self.routes: dict[str, TopicRoutes] = {}
+        """Of the topics that `fast_send` may send to: only what is known, and while anything is accepted."""
         self.incomplete: set[ProducerBatch] = set()
         """Batches that have not ended, or whose callbacks have not run: what a flush waits for."""
         self.news: deque[PartitionQueue] = deque()
@@ -58,7 +61,7 @@ class BatchQueues:
         found = self.topics.get(name)
         if found is None:
             sticky = StickyPartitioner(batch_size=self._batch_size, rng=self._rng)
-            found = self.topics[name] = TopicQueues(name, sticky)
+            found = self.topics[name] = TopicQueues(name, sticky, self.lock)
         return found
 
     # Compression, by any thread, outside the lock
@@ -116,13 +119,18 @@ class BatchQueues:
         """Remove the head, and close it. There must be one."""
         with self.lock:
             batch = queue.batches.popleft()
-            batch.close()
+            self._close(queue, batch)
             return batch
 
     def close_head(self, queue: PartitionQueue) -> None:
         """Close the head, without removing it. There must be one."""
         with self.lock:
-            queue.batches[0].close()
+            self._close(queue, queue.batches[0])
+
+    def _close(self, queue: PartitionQueue, batch: ProducerBatch) -> None:
+        batch.close()
+        if queue.open is batch:
+            queue.forget_open()
 
     def queued(self, queue: PartitionQueue, created_ms: int | None = None) -> list[ProducerBatch]:
         """The batches of a queue in order; with a time, those before the first that was opened later."""
@@ -143,6 +151,8 @@ class BatchQueues:
         """Take a batch out that is given up; it is closed by its failure. It may have left already."""
         with self.lock, suppress(ValueError):
             queue.batches.remove(batch)
+            if queue.open is batch:
+                queue.forget_open()
 
     def release(self, batch: ProducerBatch) -> None:
         """Give the memory of a batch back that is done and in no request any more. Once."""
@@ -180,6 +190,7 @@ class BatchQueues:
         """
         with self.lock:
             self.closed = True
+            self.routes.clear()
             self.closed_with = self.closed_with or error
             self.memory.close()
 

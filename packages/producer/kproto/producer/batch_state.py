@@ -6,13 +6,15 @@ Source: org.apache.kafka.clients.producer.internals.ProducerBatch (ARCH-4, BATCH
 
 from __future__ import annotations
 
-from enum import Enum, auto
+from enum import auto
 from typing import Final
+
+from kproto.client.transitions import State
 
 __all__ = ["DONE", "TRANSITIONS", "BatchEvent", "BatchState"]
 
 
-class BatchState(Enum):
+class BatchState(State):
     """Where a batch is on its way."""
 
     OPEN = auto()
@@ -23,7 +25,7 @@ class BatchState(Enum):
     SPLIT = auto()
 
 
-class BatchEvent(Enum):
+class BatchEvent(State):
     """What moves it on."""
 
     CLOSE = auto()

@@ -19,6 +19,7 @@ from kproto.producer.buffer_memory import MemoryWaiter
 from kproto.producer.delivery import Delivery
 from kproto.producer.engine_thread import EngineThread
 from kproto.producer.errors import BufferFullError
+from kproto.producer.fast_send import HAS_GIL, make_fast_send
 from kproto.producer.interrupts import HeldSignals
 from kproto.producer.queues import Appended, Fields, TopicQueues
 from kproto.producer.record_path import ProducerRecord
@@ -42,6 +43,23 @@ class BlockingAppends:
         self._max_block_ms = thread.engine.config.max_block_ms
         self._linger_ms = thread.engine.config.linger_ms
         self._intercepts = bool(thread.engine.config.interceptors)
+        self.fast_send = self._make_fast_send()
+
+    def _make_fast_send(self) -> Callable[..., Delivery] | None:
+        engine, config = self._engine, self._engine.config
+        if not HAS_GIL or engine.observes_batches or config.interceptors:
+            return None
+        if config.key_serializer is not None or config.value_serializer is not None:
+            return None
+        return make_fast_send(
+            engine.accumulator.routes,
+            slow=self.send,
+            new=Delivery,
+            clock=time.time,
+            tick=engine.accumulator.tick,
+            turn=engine.accumulator.turn_sticky,
+            sticky_bytes_max=2 * max(1, config.batch_size),
+        )
 
     def send(
         self,
@@ -101,7 +119,7 @@ class BlockingAppends:
         queues, left_ms = self.topic(topic, partition, timestamp_ms)
         chosen, fields = self._engine.prepare(queues, value, key, partition, timestamp_ms, headers)
         try:
-            return self._push(self._append(queues, chosen, fields, on_delivery, left_ms))
+            return self._push(self._append(queues, chosen, fields, on_delivery, left_ms, timestamp_ms is None))
         except BaseException:
             self._thread.driver.wake()  # it may be in all the same, and nobody has been told
             raise
@@ -164,7 +182,13 @@ class BlockingAppends:
     # Room
 
     def _append(
-        self, queues: TopicQueues, partition: int, fields: Fields, on_delivery: OnDelivery | None, left_ms: int
+        self,
+        queues: TopicQueues,
+        partition: int,
+        fields: Fields,
+        on_delivery: OnDelivery | None,
+        left_ms: int,
+        clocked: bool,
     ) -> Appended:
         """Into the open batch where there is room, else into a new one."""
         accumulator = self._engine.accumulator
@@ -172,12 +196,14 @@ class BlockingAppends:
             self._thread.check_outside()
         now_ms = monotonic_ms() if self._engine.observes_batches else 0
         with accumulator.lock:
-            appended = accumulator.append(queues, partition, fields, on_delivery, now_ms=now_ms, only_open=True)
+            appended = accumulator.append(
+                queues, partition, fields, on_delivery, now_ms=now_ms, only_open=True, clocked=clocked
+            )
         if isinstance(appended, Appended):
             return appended
         return self._with_room(
             lambda wake, memory: accumulator.append(
-                queues, partition, fields, on_delivery, now_ms=monotonic_ms(), wake=wake, memory=memory
+                queues, partition, fields, on_delivery, now_ms=monotonic_ms(), wake=wake, memory=memory, clocked=clocked
             ),
             left_ms,
         )
@@ -230,8 +256,10 @@ class BlockingAppends:
         if appended.closed is not None:
             with HeldSignals():  # a handler that flushes would wait for what is being compressed beneath it
                 accumulator.seal(appended.closed)
-        if appended.ready or (appended.opened and (not self._linger_ms or accumulator.hurrying)):
+        if appended.opened and (not self._linger_ms or accumulator.hurrying):
             self._thread.run_pass()
+        elif appended.ready:
+            self._thread.help()
         elif appended.opened:
             self._thread.driver.wake_by(monotonic_ms() + self._linger_ms)
         return delivery

@@ -20,7 +20,7 @@ from functools import partial
 from typing import Final
 
 from kproto.producer.accumulator import RecordAccumulator
-from kproto.producer.batch import ProducerBatch
+from kproto.producer.batch import OnDelivery, ProducerBatch
 from kproto.producer.interrupts import HeldSignals
 from kproto.producer.unseen import UnseenFailure
 
@@ -79,7 +79,9 @@ class Completions:
             batch = queue[0]
             self._call_back(batch)
             with self._accumulator.lock:
-                batch.called_back = not batch.callbacks  # one may have come meanwhile
+                batch.called_back = batch.called == len(batch.callbacks)  # one may have come meanwhile
+                if batch.called_back:
+                    batch.callbacks, batch.called = [], 0
             if not batch.called_back:
                 continue
             root = batch.root
@@ -90,8 +92,10 @@ class Completions:
 
     def _call_back(self, batch: ProducerBatch) -> None:
         callbacks = batch.callbacks
-        while callbacks:
-            index, on_delivery = callbacks[0]
+        if batch.error is None:
+            self._call_back_delivered(batch, callbacks)
+        while batch.called < len(callbacks):
+            index, on_delivery = callbacks[batch.called]
             metadata, error = batch.metadata_of(index), batch.error_of(index)
             with HeldSignals() if isinstance(on_delivery, Unbroken) else NOTHING_HELD:
                 try:
@@ -99,7 +103,21 @@ class Completions:
                 except BaseException as raised:
                     survive(raised)
                 finally:
-                    callbacks.popleft()
+                    batch.called += 1
+
+    def _call_back_delivered(self, batch: ProducerBatch, callbacks: list[tuple[int, OnDelivery]]) -> None:
+        """The same for a batch that was delivered, up to the first callback of our own; that is nearly all of them."""
+        metadata_of = batch.metadata_of
+        for index, on_delivery in callbacks[batch.called :]:
+            metadata = metadata_of(index)
+            if type(on_delivery) is Unbroken:
+                return
+            try:
+                on_delivery(metadata, None)
+            except BaseException as raised:
+                survive(raised)
+            finally:
+                batch.called += 1
 
 
 def survive(raised: BaseException) -> None:

@@ -157,6 +157,8 @@ class Delivery(Future[RecordMetadata]):
     Thread-safe.
     """
 
+    __slots__ = ("_batch", "_index")
+
     _batch: ProducerBatch
     _index: int
 
@@ -182,6 +184,9 @@ class Delivery(Future[RecordMetadata]):
     def result(self, timeout: float | None = None) -> RecordMetadata:
         """Where the record is. timeout: seconds. Raises DeliveryError, TimeoutError; ForkedProducerError in a child,
         RuntimeError in a signal's handler that has interrupted the producer."""
+        batch = self._batch
+        if batch.done and batch.error is None:
+            return batch.metadata_of(self._index)
         error = self.exception(timeout)
         if error is not None:
             raise copy(error)  # all records of a batch have the same one, which would gather all their tracebacks

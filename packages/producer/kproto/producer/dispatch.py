@@ -39,7 +39,7 @@ HELD_BY: Final = {
 
 class Dispatch:
     """See the module. compress: has a closed batch sealed, now or later, unless that is being done; whether it is.
-    settle: takes how a call ended.
+    settle: takes how a call ended; sent: hears of one that is on its way.
 
     Not thread-safe: the sender's.
     """
@@ -55,8 +55,10 @@ class Dispatch:
         *,
         compress: Callable[[ProducerBatch], bool],
         settle: Callable[[ProduceCall, Completion, int], None],
+        sent: Callable[[], None],
         observer: BatchObserver | None,
     ) -> None:
+        self._call_sent = sent
         self._config = config
         self._accumulator = accumulator
         self._network = network
@@ -196,6 +198,7 @@ class Dispatch:
         except KafkaError as error:
             self._settle(call, Completion(call, None, error, -1), now_ms)
             return
+        self._call_sent()
         for topic in topics:
             network.metadata.add_topic(topic, now_ms)
         for batch in batches:

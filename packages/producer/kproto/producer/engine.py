@@ -76,6 +76,7 @@ class Engine:
         )
         self.path = RecordPath(config, self.accumulator.topics)
         self.choose = resolve_partitioner(config.partitioner, ignore_keys=config.partitioner_ignore_keys)
+        self._routable = config.partitioner == "default" and not config.partitioner_ignore_keys
         self._load = LoadReport(config, self.accumulator, self.sender.lanes)
         self._cluster = Cluster()
         self._known: frozenset[str] = frozenset()  # topics of it that have partitions
@@ -120,9 +121,21 @@ class Engine:
             for topic in self.accumulator.topics.values():
                 if topic.name not in self._known:
                     continue  # deleted: a send that is under way needs choices all the same
-                topic.choices = partition_choices(cluster, topic.name, self._rack)
+                before, topic.choices = topic.choices, partition_choices(cluster, topic.name, self._rack)
+                if before.partitions != topic.choices.partitions:
+                    topic.routes.clear()
                 if topic.sticky.current not in topic.choices.partitions:
                     topic.sticky.forget()
+                    topic.routes.pop(None, None)
+            self._open_routes()
+
+    def _open_routes(self) -> None:
+        """Let `fast_send` send to the topics that are known, and to no others. Under the lock."""
+        accumulator = self.accumulator
+        accumulator.routes.clear()  # or what was deleted would be sent to for ever
+        if self._routable and not accumulator.closed:
+            found = {name: topic.routes for name, topic in accumulator.topics.items() if name in self._known}
+            accumulator.routes.update(found)
 
     def _log_news(self) -> None:
         crash = self.sender.crash
@@ -145,6 +158,7 @@ class Engine:
             with self.accumulator.lock:
                 found = self.accumulator.topic(name)
                 found.choices = partition_choices(self._cluster, name, self._rack)
+                self._open_routes()
         count = len(found.choices.partitions)
         return found if partition is None or partition < count else None
 

@@ -29,6 +29,7 @@ __all__ = ["EngineThread"]
 
 ABORT_S: Final = 0.1  # for a pass that is under way, when the producer is closed by force
 JOIN_S: Final = 0.1
+HELP_GAP_NS: Final = 500_000
 POLL_S: Final = 0.005  # between passes of one who waits while the thread is in callbacks, and so reads nothing
 LOOK_S: Final = 1.0  # between looks whether it is
 
@@ -51,7 +52,7 @@ class EngineThread:
         """Whether this thread is in a signal's handler, or in a finalizer, that has interrupted it in the accumulator:
         nothing there can be relied upon then, and who would wait for it would wait for itself."""
         self.engine = Engine(config, lock=lock, observer=observer, batch_observer=batch_observer)
-        self.fork = ForkMark(self)
+        self.fork = ForkMark(self, self.engine.accumulator.routes)
         self.deliveries = Deliveries(lock, self.wait_for, self.fork.check)
         self.engine.accumulator.context = self.deliveries
         self.completions = Completions(self.engine.accumulator, self._batch_through)
@@ -63,6 +64,7 @@ class EngineThread:
         """What no waiting for metadata cures, and how often that has come."""
         self._seen: tuple[Any, ...] = ()
         self._calls_back = False
+        self._helped_ns = 0
         self._closing = False
         self._ending = False
         self._loop = asyncio.SelectorEventLoop()
@@ -150,6 +152,15 @@ class EngineThread:
                 "have it set a flag, and do the rest where the flag is looked at"
             )
 
+    def help(self) -> None:
+        """Make a pass for a batch that is full, but not too often: a request is to carry more than one batch.
+
+        Put off only while an answer is due: with that comes a pass, or with the end of the loop's nap.
+        """
+        if not self.engine.sender.calls or time.monotonic_ns() - self._helped_ns >= HELP_GAP_NS:
+            self.run_pass()
+            self._helped_ns = time.monotonic_ns()
+
     def run_pass(self) -> None:
         """Make a pass. Whatever interrupts it, the producer's own thread goes on with what is left."""
         if self.entered():
@@ -175,13 +186,23 @@ class EngineThread:
         While the producer's own thread is in a callback, he makes the passes: that one may wait for what he holds.
         """
         self.check_outside()
+        if wanted():
+            return True
         deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
-        while not wanted():
-            self.run_pass()
-            left_s = LOOK_S if deadline_s is None else deadline_s - time.monotonic()
-            if left_s <= 0:
-                return wanted()
-            bell.wait_for(wanted, min(left_s, POLL_S if self._calls_back else LOOK_S))
+        lock, driver = self.engine.accumulator.lock, self.driver
+        with lock:
+            driver.awaited += 1
+        try:
+            driver.end_nap()
+            while not wanted():
+                self.run_pass()
+                left_s = LOOK_S if deadline_s is None else deadline_s - time.monotonic()
+                if left_s <= 0:
+                    return wanted()
+                bell.wait_for(wanted, min(left_s, POLL_S if self._calls_back else LOOK_S))
+        finally:
+            with lock:
+                driver.awaited -= 1
         return True
 
     # What threads wait for

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum, auto
+from enum import auto
 
+from kproto.client.transitions import State
 from kproto.client import TopicPartition
 from kproto.wire import KafkaError
 
@@ -29,7 +30,7 @@ __all__ = [
 ]
 
 
-class SendReason(Enum):
+class SendReason(State):
     """Why a batch leaves the accumulator."""
 
     FULL = auto()
@@ -48,7 +49,7 @@ class SendReason(Enum):
     """It was sent before, and the answer allows another attempt."""
 
 
-class HeldReason(Enum):
+class HeldReason(State):
     """Why a batch that is ready does not leave."""
 
     NO_LEADER = auto()

@@ -153,11 +153,21 @@ class Lanes:
     def _schedule(self, state: PartitionState, now_ms: int) -> None:
         """A timer, unless one runs that ends before: what is to come later is found when that has ended. So each
         partition has few: the one for the delivery timeout, which comes late, and one in front of it."""
-        at_ms = self._next_ms(state, now_ms)
         wakes_ms = state.wakes_ms
-        if at_ms is not None and (not wakes_ms or at_ms < wakes_ms[-1]):
+        at_ms = self._next_ms(state, now_ms) if not wakes_ms or self._fail_only_unwritten else self._sooner_ms(state)
+        if at_ms is not None and at_ms > now_ms and (not wakes_ms or at_ms < wakes_ms[-1]):
             wakes_ms.append(at_ms)
             heapq.heappush(self._timers, (at_ms, next(self._order), state))
+
+    def _sooner_ms(self, state: PartitionState) -> int | None:
+        """What may come before the timer that runs. Never the end of a batch: those that there were when it was set
+        end later, and those that came since are younger."""
+        head = state.queue.head
+        if head is None:
+            return None
+        if head.attempts:
+            return head.retry_at_ms
+        return head.created_ms + self._linger_ms if head.state is BatchState.OPEN else None
 
     def _next_ms(self, state: PartitionState, now_ms: int) -> int | None:
         times = [

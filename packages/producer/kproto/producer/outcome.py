@@ -11,15 +11,16 @@ DelayedProduce for what is certain; librdkafka's table of actions for the idea.
 
 from __future__ import annotations
 
-from enum import Enum, auto
+from enum import auto
 from typing import Final, NamedTuple
 
+from kproto.client.transitions import State
 from kproto.wire import ErrorCode
 
 __all__ = ["OUTCOMES", "Action", "Outcome", "outcome_of"]
 
 
-class Action(Enum):
+class Action(State):
     """What to do with the batch."""
 
     COMPLETE = auto()

@@ -61,6 +61,8 @@ class Producer:
             self._engine = self._thread.engine
             self._appends = BlockingAppends(self._thread)
             self._exits = Exits(self, self._thread)
+        if self._appends.fast_send is not None and type(self).send is Producer.send:
+            self.send = self._appends.fast_send  # type: ignore[method-assign]
 
     def __enter__(self) -> Self:
         return self

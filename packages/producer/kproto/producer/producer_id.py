@@ -7,13 +7,13 @@ Source: KIP-98, KIP-360; org.apache.kafka.clients.producer.internals.Transaction
 
 from __future__ import annotations
 
-from enum import Enum, auto
+from enum import auto
 from random import Random
 from typing import Final, NamedTuple
 
 from kproto.client.backoff import ExponentialBackoff
 from kproto.client.errors import BrokerError
-from kproto.client.transitions import step
+from kproto.client.transitions import State, step
 from kproto.wire import (
     NO_PRODUCER_EPOCH,
     NO_PRODUCER_ID,
@@ -46,7 +46,7 @@ class ProducerIdAndEpoch(NamedTuple):
 NO_IDENTITY: Final = ProducerIdAndEpoch(NO_PRODUCER_ID, NO_PRODUCER_EPOCH)
 
 
-class ProducerIdPhase(Enum):
+class ProducerIdPhase(State):
     """Where a producer is on its way to an identity."""
 
     UNINITIALIZED = auto()
@@ -55,7 +55,7 @@ class ProducerIdPhase(Enum):
     FATAL_ERROR = auto()
 
 
-class ProducerIdEvent(Enum):
+class ProducerIdEvent(State):
     """What moves it on."""
 
     ASKED = auto()

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Final
 
 from kproto.client import TopicPartition
 from kproto.producer.batch import ProducerBatch
 from kproto.producer.batch_state import BatchState
 from kproto.producer.partitioner import PartitionChoices
+from kproto.producer.routes import TopicRoutes
 from kproto.producer.sticky import StickyPartitioner
+from kproto.wire.records import RecordBatchBuilder
 
 __all__ = ["Appended", "Fields", "PartitionQueue", "TopicQueues"]
 
@@ -20,17 +24,20 @@ RATIO_STEP_UP = 0.05  # how the estimate of compression follows what is seen: fa
 RATIO_STEP_DOWN = 0.005  # slowly where they turn out too small
 RATIO_MARGIN = 1.05
 RATIO_MIN = 1 / 8  # so that an open batch is at most so many times batch_size before compression
+NEVER_OPEN: Final = ProducerBatch(TopicPartition("", -1), 0, RecordBatchBuilder(), limit=-1, reserved=0, created_ms=0)
 
 
 class PartitionQueue:
     """The batches of one partition that are not in a request, the oldest first; only the last may be open."""
 
-    __slots__ = ("batches", "opened", "partition", "topic")
+    __slots__ = ("batches", "open", "opened", "partition", "topic")
 
     def __init__(self, topic: TopicQueues, partition: TopicPartition) -> None:
         self.topic = topic
         self.partition = partition
         self.batches: deque[ProducerBatch] = deque()
+        self.open: ProducerBatch = NEVER_OPEN
+        """The one that `fast_send` looks at; it may have been closed meanwhile, and then it says so itself."""
         self.opened = 0
         """Batches opened so far: the number of the last one."""
 
@@ -45,6 +52,10 @@ class PartitionQueue:
         last = self.batches[-1] if self.batches else None
         return last if last is not None and last.state is BatchState.OPEN else None
 
+    def forget_open(self) -> None:
+        """Its last batch is closed: nobody is to keep it alive."""
+        self.open = NEVER_OPEN
+
     @property
     def full(self) -> bool:
         """Whether its head takes no more records (READY-3)."""
@@ -55,16 +66,17 @@ class TopicQueues:
     """The partitions of one topic that records were sent to, and what is decided for the topic as a whole.
 
     choices: what the metadata offers, renewed by the face; ratio: the size of a compressed body over the plain one, as
-    expected of the next batch.
+    expected of the next batch; routes: for `fast_send`, see there.
     """
 
-    __slots__ = ("choices", "name", "partitions", "ratio", "sticky")
+    __slots__ = ("choices", "name", "partitions", "ratio", "routes", "sticky")
 
-    def __init__(self, name: str, sticky: StickyPartitioner) -> None:
+    def __init__(self, name: str, sticky: StickyPartitioner, lock: AbstractContextManager[Any]) -> None:
         self.name = name
         self.sticky = sticky
         self.partitions: dict[int, PartitionQueue] = {}
         self.choices = PartitionChoices(())
+        self.routes = TopicRoutes(self, lock)
         self.ratio = 1.0
 
     def queue(self, partition: int) -> PartitionQueue:

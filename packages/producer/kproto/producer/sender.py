@@ -66,6 +66,8 @@ class Sender:
         self.producer_id = ProducerIdState(
             ExponentialBackoff(config.retry_backoff_ms, config.retry_backoff_max_ms), rng
         )
+        self.calls = 0
+        """Requests with batches that are unanswered."""
         self.lanes = Lanes(config, accumulator, observer)
         self._accumulator = accumulator
         self._observer = observer
@@ -81,8 +83,12 @@ class Sender:
             metrics,
             compress=compress or self._compress_now,
             settle=self._settlement.settle,
+            sent=self._call_sent,
             observer=observer,
         )
+
+    def _call_sent(self) -> None:
+        self.calls += 1
 
     def _compress_now(self, batch: ProducerBatch) -> bool:
         self._accumulator.seal(batch)
@@ -129,7 +135,7 @@ class Sender:
         self._ask_for_producer_id(now_ms)  # before the network's pass, which sends what waits in its line
         effects += self.network.poll(now_ms)
         metadata = self.network.metadata
-        update_in_ms = metadata.time_to_next_update_ms(now_ms)
+        events, update_in_ms = metadata.events, metadata.time_to_next_update_ms(now_ms)
         for completion in self.network.take_completions():
             self._settle(completion, now_ms)
         for state in self.lanes.update(self.network.cluster, now_ms):
@@ -138,9 +144,10 @@ class Sender:
             self._dispatch.run(now_ms)
         if self.error is not None:  # perhaps only now: a node may speak no version that we do
             self._fail_for_good(now_ms)
-        sooner_in_ms = metadata.time_to_next_update_ms(now_ms)
-        if sooner_in_ms < update_in_ms:  # the network has looked already, and does not know yet
-            self.network.connections.wakes_ms.append(now_ms + sooner_in_ms)
+        if metadata.events != events:  # the network has looked already, and does not know yet
+            sooner_in_ms = metadata.time_to_next_update_ms(now_ms)
+            if sooner_in_ms < update_in_ms:
+                self.network.connections.wakes_ms.append(now_ms + sooner_in_ms)
         effects += self.network.connections.take_effects()
 
     def next_deadline_ms(self) -> int | None:
@@ -202,6 +209,7 @@ class Sender:
 
     def _settle(self, completion: Completion, now_ms: int) -> None:
         if isinstance(completion.token, ProduceCall):
+            self.calls -= 1
             self._settlement.settle(completion.token, completion, now_ms)
         elif self.error is None:
             self._producer_id_ended(completion, now_ms)

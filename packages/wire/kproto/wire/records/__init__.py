@@ -17,6 +17,7 @@ from kproto.wire.records.model import (
     TimestampType,
 )
 from kproto.wire.records.reader import DECOMPRESSED_SIZE_MAX, ControlRecord, RecordBatch, read_record_batches
+from kproto.wire.records.record_heads import record_heads, sized_bytes
 
 __all__ = [
     "DECOMPRESSED_SIZE_MAX",
@@ -34,5 +35,7 @@ __all__ = [
     "RecordBatchBuilder",
     "TimestampType",
     "read_record_batches",
+    "record_heads",
     "restamp",
+    "sized_bytes",
 ]

@@ -66,6 +66,7 @@ class RecordBatchBuilder:
         "_base",
         "_body",
         "_body_count",
+        "_discarded",
         "_head",
         "_parts",
         "_sealed",
@@ -98,6 +99,7 @@ class RecordBatchBuilder:
         self._body = b""
         self._body_count = 0
         self._sealed = False
+        self._discarded = False
 
     def append(
         self,
@@ -210,7 +212,20 @@ class RecordBatchBuilder:
             self._parts = []
             self._base = self._timestamp = NOT_YET  # so that `append` comes to where it is refused
             self._sealed = True
-        return RECORD_BATCH_OVERHEAD + len(self._body)
+        size = RECORD_BATCH_OVERHEAD + len(self._body)
+        if self._discarded:
+            self._body = b""
+        return size
+
+    def discard(self) -> None:
+        """Give the memory of the records back: it is not to be appended to or built any more. `count` and `size` stay.
+
+        By another thread than that in `seal`, too.
+        """
+        self._discarded = self._sealed = True
+        self._base = self._timestamp = NOT_YET
+        self._parts = []
+        self._body = b""
 
     def build(
         self,
@@ -230,6 +245,8 @@ class RecordBatchBuilder:
             raise EncodeError("RecordBatch producer_id", producer_id, "a transactional batch needs one")
         if not self.count:
             raise EncodeError("RecordBatch", 0, "a batch holds at least one record")
+        if self._discarded:
+            raise EncodeError("RecordBatch", self.count, "was discarded")
         if self.size > BATCH_SIZE_MAX:
             raise EncodeError("RecordBatch", self.size, f"a batch has at most {BATCH_SIZE_MAX} bytes")
         body = self._compressed_body()

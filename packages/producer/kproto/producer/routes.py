@@ -1,0 +1,60 @@
+"""Where the records of a key go, looked up at once: the queue of the partition, and the bytes of the key.
+
+Layer: producer. For `fast_send`; the default partitioner only. Bounded: a cache that is full takes no more, for one that
+threw entries away would do so for each record where there are more keys than it holds.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from kproto.producer.partitioner import partition_for_key
+from kproto.wire.records import sized_bytes
+
+if TYPE_CHECKING:
+    from kproto.producer.queues import PartitionQueue, TopicQueues
+
+__all__ = ["Route", "TopicRoutes"]
+
+ROUTES_MAX: Final = 1 << 14  # of one topic: 5 MB with keys of 30 bytes
+
+
+class Route(NamedTuple):
+    """queue: of the partition; key: length and bytes of the key, as in a record; key_size: bytes of both, and what a
+    record has besides; unkeyed: the topic whose sticky partition this is, None where the key decides."""
+
+    queue: PartitionQueue
+    key: bytes
+    key_size: int
+    unkeyed: TopicQueues | None
+
+
+class TopicRoutes(dict[bytes | None, Route]):
+    """By key. lock: the accumulator's. `routes[key]` raises KeyError for what goes no such way: no bytes, or a
+    partition that nothing was sent to yet. Thread-safe."""
+
+    __slots__ = ("_lock", "_topic")
+
+    def __init__(self, topic: TopicQueues, lock: AbstractContextManager[Any]) -> None:
+        self._topic = topic
+        self._lock = lock
+
+    def __missing__(self, key: bytes | None) -> Route:
+        topic = self._topic
+        choices = topic.choices
+        if type(key) is bytes:
+            queue = topic.partitions[partition_for_key(key, len(choices.partitions))]
+            part = sized_bytes(key)
+            route = Route(queue, part, len(part) + 1, None)
+            if len(self) >= ROUTES_MAX:
+                return route
+        elif key is None and topic.sticky.current is not None:
+            queue = topic.partitions[topic.sticky.current]
+            route = Route(queue, sized_bytes(None), 2, topic)
+        else:
+            raise KeyError(key)
+        with self._lock:
+            if topic.choices is choices and (key is not None or topic.sticky.current == queue.partition.partition):
+                self[key] = route  # or it may be of a cluster, or a choice, that is no more
+        return route
