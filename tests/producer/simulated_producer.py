@@ -235,7 +235,8 @@ class ProducerWorld:
     def _collect(self) -> None:
         for batch in self.sender.take_ended():
             while batch.callbacks:
-                index, on_delivery = batch.callbacks.pop(0)
+                index, on_delivery = batch.callbacks[0]
+                batch.called += 2
                 on_delivery(batch.metadata_of(index), batch.error_of(index))
             batch.called_back = True
             if batch.root.all_done:

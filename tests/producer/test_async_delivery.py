@@ -17,12 +17,18 @@ from kproto.producer.splitting import split
 from kproto.producer.unseen import UnseenFailure
 
 
+def delivery_of(batch, index):
+    delivery = AsyncDelivery()
+    delivery._batch, delivery._index = batch, index
+    return delivery
+
+
 def three(*, batch=None):
     """A batch of three records that is in flight, and their deliveries."""
     batch = sealed(b"a", b"b", b"c") if batch is None else batch
     batch.context = AsyncDeliveries(asyncio.get_running_loop())
     batch.send(0, 0)
-    return batch, [AsyncDelivery(batch, index) for index in range(batch.count)]
+    return batch, [delivery_of(batch, index) for index in range(batch.count)]
 
 
 def deliver(batch, offset=10):
@@ -341,4 +347,4 @@ async def test_whoever_looks_at_a_failure_has_seen_it(caplog):
 async def test_a_failure_without_a_witness_can_be_looked_at_too():
     batch = batch_of(b"a")
     batch.fail(failure())
-    assert AsyncDelivery(batch, 0).exception() is batch.error
+    assert delivery_of(batch, 0).exception() is batch.error

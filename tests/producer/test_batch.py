@@ -249,7 +249,7 @@ def test_cb_7_split_records_and_their_callbacks_are_found_in_the_parts():
 def test_split_4_a_part_that_is_split_again_leaves_its_place_to_its_parts():
     batch = sent(*[b"x"] * 6)
     first, second = split_in(batch, 2, 4)
-    second.callbacks.append((3, nobody))
+    second.call_back(3, nobody)
     second.close()
     second.send(0, 0)
     third, fourth = split_in(second, 3, 1)
@@ -309,7 +309,7 @@ def test_what_a_batch_is_charged_is_what_it_takes():
 def test_callbacks_and_timestamps_are_charged_with_the_batch():
     batch = sealed(b"a", b"b")
     assert batch.memory() == batch.size + BATCH_MEMORY
-    batch.callbacks.append((0, nobody))
+    batch.call_back(0, nobody)
     batch.timestamps.append((1, AT_MS + 1))
     assert batch.memory() == batch.size + BATCH_MEMORY + CALLBACK_MEMORY + RUN_MEMORY
     batch.timestamps.clear()

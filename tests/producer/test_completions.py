@@ -263,7 +263,7 @@ def test_at_whatever_place_ctrl_c_comes_each_callback_is_entered_once_and_the_ba
             heard.append("done")
 
         futures = ending.send(b"a", b"b", on_delivery=lambda metadata, _, heard=heard: heard.append(metadata.offset))
-        futures[0]._batch.callbacks.append((0, Unbroken(ours)))
+        futures[0]._batch.call_back(0, Unbroken(ours))
         ending.deliver(futures[0])
         (failing,) = ending.send(b"c", partition=1)
         ending.fail(failing)

@@ -68,7 +68,7 @@ def test_trap_60_a_callback_of_an_expired_batch_may_append():
     first = [world.append(TOPIC, b"first %d" % number, partition=0) for number in range(10)]
     more = []
     for one in first:
-        one.batch.callbacks.append((0, lambda metadata, error: more.append(world.append(TOPIC, b"%d" % len(more)))))
+        one.batch.call_back(0, lambda metadata, error: more.append(world.append(TOPIC, b"%d" % len(more))))
     batch = first[0].batch
     for index, on_delivery in [*batch.callbacks][10:]:
         assert index == 0 and on_delivery

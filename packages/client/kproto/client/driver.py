@@ -29,6 +29,7 @@ READ_SIZE: Final = 1 << 18  # bytes
 READS_MAX: Final = 8  # of one socket in a pass: then the others have their turn
 DECISIONS_MAX: Final = 100  # of a core in a pass: then the loop has its turn
 HELPED_MIN: Final = 3  # passes of other threads since the loop's last look, from which on it leaves the work to them
+DELIVERY_NS: Final = 5_000_000  # for so long who delivers is expected back
 NAP_S: Final = 0.002  # until it looks again
 BUFFERS_MAX: Final = 512  # of one sendmsg; systems take 1024
 
@@ -83,6 +84,7 @@ class Driver:
         self._deadline_ms: int | None = None
         self._helped = 0  # passes that other threads have made, and how many the loop has seen of them
         self._helped_seen = 0
+        self._delivering_ns = 0  # since when somebody is in `deliver`
         self._napping = False
         self._closed = False
         self.awaited = 0
@@ -106,7 +108,9 @@ class Driver:
                     collected = self._pass()
                 finally:
                     self._guard.release()
+            self._delivering_ns = time.monotonic_ns()
             self._deliver(collected)
+            self._delivering_ns = 0
 
     def wake(self) -> None:
         """Have the loop make a pass soon. One wake-up is pending at most."""
@@ -297,6 +301,7 @@ class Driver:
     def _is_helped(self) -> bool:
         seen, self._helped_seen = self._helped_seen, self._helped
         helped = self._helped - seen >= HELPED_MIN or self._guard.locked()
+        helped = helped or time.monotonic_ns() - self._delivering_ns < DELIVERY_NS
         return helped and not self.awaited and not self._closed
 
     def _nap(self) -> None:

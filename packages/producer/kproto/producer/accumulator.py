@@ -90,7 +90,7 @@ class RecordAccumulator(BatchQueues):
         if self._observer is not None:
             self._observer(RecordAppended(now_ms, queue.partition, batch.number, batch.count, batch.size))
         if sticks:
-            self._count_sticky(topic, batch.size - before, all_full=queue.tail is None)
+            self._count_sticky(topic, batch.plain_size - before, all_full=queue.tail is None)
         if clocked:
             batch.begin_tick(fields[0])
         return appended
@@ -101,18 +101,18 @@ class RecordAccumulator(BatchQueues):
         timestamp_ms: int,
         key: bytes | None,
         value: bytes,
-        size_max: int,
+        size: int,
         on_delivery: OnDelivery | None,
     ) -> tuple[ProducerBatch, int, int] | None:
         """The first record of a millisecond, into a batch that is open and has room: batch, index, and bytes added.
 
-        size_max: bytes that the record takes at most. For `fast_send`, and an observer hears nothing of it.
+        size: bytes of key and value. For `fast_send`: no observer hears of it.
         """
         with self.lock:
             batch = queue.open
             batch.room = -1
             before = batch.builder.size
-            if before + size_max >= batch.limit or batch.state is not BatchState.OPEN:
+            if before + size + RECORD_OVERHEAD_MAX >= batch.limit or batch.state is not BatchState.OPEN:
                 return None
             index = batch.append(timestamp_ms, key, value, (), on_delivery)
             batch.begin_tick(timestamp_ms)

@@ -7,15 +7,17 @@ META-WAIT-6).
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any
 
 from kproto.client.driver import monotonic_ms
 from kproto.producer.async_delivery import AsyncDelivery
-from kproto.producer.batch import OnDelivery
+from kproto.producer.batch import OnDelivery, ProducerBatch
 from kproto.producer.errors import BufferFullError
-from kproto.producer.queues import Appended, Fields, TopicQueues
+from kproto.producer.fast_send import fast_send_of
+from kproto.producer.queues import Appended, Fields, PartitionQueue, TopicQueues
 from kproto.producer.record_path import ProducerRecord, placeholder
 from kproto.wire import KafkaError
 from kproto.wire.records import RecordBatchBuilder
@@ -35,8 +37,77 @@ class AsyncAppends:
         self._accumulator = engine.accumulator
         self._intercepts = bool(self._core.config.interceptors)
         self._max_block_ms = self._core.config.max_block_ms
+        self.fast_enqueue: Callable[..., Coroutine[Any, Any, AsyncDelivery]] | None = None
+        """`AsyncProducer.enqueue` and `try_enqueue` that try the fast way first; None where that does not apply."""
+        self.fast_try_enqueue: Callable[..., AsyncDelivery] = self._try_enqueue_slowly
+        fast = fast_send_of(self._core, slow=_not_so, new=AsyncDelivery, roll=self._roll, clock=time.time)
+        if fast is not None:
+            self._hurry(fast)
 
-    def record(
+    def _hurry(self, fast: Callable[..., AsyncDelivery | None]) -> None:
+        running_loop, loop = asyncio._get_running_loop, self._engine.loop
+        enqueue_slowly, try_enqueue_slowly = self._enqueue_slowly, self._try_enqueue_slowly
+
+        async def enqueue(topic: str, value: Any = None, key: Any = None, **options: Any) -> AsyncDelivery:
+            delivery = fast(topic, value, key, **options) if running_loop() is loop else None
+            return delivery or await enqueue_slowly(topic, value, key, **options)
+
+        def try_enqueue(topic: str, value: Any = None, key: Any = None, **options: Any) -> AsyncDelivery:
+            delivery = fast(topic, value, key, **options) if running_loop() is loop else None
+            return delivery or try_enqueue_slowly(topic, value, key, **options)
+
+        self.fast_enqueue, self.fast_try_enqueue = enqueue, try_enqueue
+
+    async def _enqueue_slowly(
+        self,
+        topic: str,
+        value: Any = None,
+        key: Any = None,
+        *,
+        partition: int | None = None,
+        timestamp_ms: int | None = None,
+        headers: Iterable[tuple[str, bytes | None]] | None = None,
+        on_delivery: OnDelivery | None = None,
+    ) -> AsyncDelivery:
+        self._engine.check()
+        return await self.enqueue(topic, value, key, partition, timestamp_ms, headers, on_delivery)
+
+    def _try_enqueue_slowly(
+        self,
+        topic: str,
+        value: Any = None,
+        key: Any = None,
+        *,
+        partition: int | None = None,
+        timestamp_ms: int | None = None,
+        headers: Iterable[tuple[str, bytes | None]] | None = None,
+        on_delivery: OnDelivery | None = None,
+    ) -> AsyncDelivery:
+        self._engine.check()
+        return self.try_enqueue(topic, value, key, partition, timestamp_ms, headers, on_delivery)
+
+    def _roll(
+        self,
+        queue: PartitionQueue,
+        timestamp_ms: int,
+        key: bytes | None,
+        value: bytes,
+        size: int,
+        on_delivery: OnDelivery | None,
+    ) -> tuple[ProducerBatch, int, int] | None:
+        """See fast_send.Roll. A loop that never yields is served here, once in a millisecond."""
+        ticked = self._accumulator.tick(queue, timestamp_ms, key, value, size, on_delivery)
+        if ticked is not None or key is None:
+            self._engine.pass_if_late()
+            return ticked
+        fields = timestamp_ms, key, value, ()
+        appended = self._append(queue.topic, queue.partition.partition, fields, on_delivery, clocked=True)
+        if appended is None:
+            return None
+        self._engine.push(appended)
+        return appended.batch, appended.index, appended.batch.largest_record
+
+    def _record(
         self,
         topic: str,
         value: Any,
@@ -50,17 +121,34 @@ class AsyncAppends:
         record = ProducerRecord(topic, value, key, partition, timestamp_ms, path.headers(headers))
         return path.intercept(record) if self._intercepts else record
 
-    async def enqueue(self, record: ProducerRecord, on_delivery: OnDelivery | None) -> AsyncDelivery:
+    async def enqueue(
+        self,
+        topic: str,
+        value: Any,
+        key: Any,
+        partition: int | None,
+        timestamp_ms: int | None,
+        headers: Iterable[tuple[str, bytes | None]] | None,
+        on_delivery: OnDelivery | None,
+    ) -> AsyncDelivery:
         """Accept it. Raises what `enqueue` of the face raises."""
+        record = self._record(topic, value, key, partition, timestamp_ms, headers)
         try:
             queues, left_ms = await self.topic(record)
             partition, fields = self._prepared(queues, record)
-            ended = self._ended(on_delivery)
-            appended = self._append(queues, partition, fields, ended)
+            ended, clocked = self._ended(on_delivery), record.timestamp_ms is None
+            appended = self._append(queues, partition, fields, ended, clocked=clocked)
             if appended is None:
                 appended = await self._engine.with_room(
                     lambda wake, memory: self._accumulator.append(
-                        queues, partition, fields, ended, now_ms=monotonic_ms(), wake=wake, memory=memory
+                        queues,
+                        partition,
+                        fields,
+                        ended,
+                        now_ms=monotonic_ms(),
+                        wake=wake,
+                        memory=memory,
+                        clocked=clocked,
                     ),
                     left_ms,
                 )
@@ -69,8 +157,18 @@ class AsyncAppends:
             raise
         return self._taken(appended)
 
-    def try_enqueue(self, record: ProducerRecord, on_delivery: OnDelivery | None) -> AsyncDelivery:
+    def try_enqueue(
+        self,
+        topic: str,
+        value: Any,
+        key: Any,
+        partition: int | None,
+        timestamp_ms: int | None,
+        headers: Iterable[tuple[str, bytes | None]] | None,
+        on_delivery: OnDelivery | None,
+    ) -> AsyncDelivery:
         """Accept it at once, or raise. What it lacks is asked for all the same."""
+        record = self._record(topic, value, key, partition, timestamp_ms, headers)
         try:
             queues = self._known(record)
             if queues is None:
@@ -78,11 +176,11 @@ class AsyncAppends:
                 self._core.check_topic(record.topic)
                 raise self._core.topic_timeout(record.topic, record.partition, 0)
             partition, fields = self._prepared(queues, record)
-            ended = self._ended(on_delivery)
-            appended = self._append(queues, partition, fields, ended)
+            ended, clocked = self._ended(on_delivery), record.timestamp_ms is None
+            appended = self._append(queues, partition, fields, ended, clocked=clocked)
             if appended is None:
                 self._engine.driver.run_pass()  # answers may be there that nobody has read
-                appended = self._append(queues, partition, fields, ended)
+                appended = self._append(queues, partition, fields, ended, clocked=clocked)
             if appended is None:
                 memory = self._accumulator.memory
                 self._core.metrics.buffer_exhausted(monotonic_ms())
@@ -136,15 +234,21 @@ class AsyncAppends:
             queues, record.value, record.key, record.partition, record.timestamp_ms, record.headers
         )
 
-    def _append(self, queues: TopicQueues, partition: int, fields: Fields, ended: OnDelivery | None) -> Appended | None:
+    def _append(
+        self, queues: TopicQueues, partition: int, fields: Fields, ended: OnDelivery | None, *, clocked: bool
+    ) -> Appended | None:
         """Without waiting: None where there is no room."""
-        appended = self._accumulator.append(queues, partition, fields, ended, now_ms=monotonic_ms())
+        appended = self._accumulator.append(
+            queues, partition, fields, ended, now_ms=monotonic_ms(), clocked=clocked
+        )
         assert appended is None or isinstance(appended, Appended)
         return appended
 
     def _taken(self, appended: Appended) -> AsyncDelivery:
         self._engine.push(appended)
-        return AsyncDelivery(appended.batch, appended.index)
+        delivery = AsyncDelivery()
+        delivery._batch, delivery._index = appended.batch, appended.index
+        return delivery
 
     def _ended(self, on_delivery: OnDelivery | None) -> OnDelivery | None:
         return self._core.path.intercepted(on_delivery) if self._intercepts else on_delivery
@@ -152,3 +256,7 @@ class AsyncAppends:
     def _refused(self, record: ProducerRecord, error: KafkaError) -> None:
         self._core.metrics.record_refused(record.topic, monotonic_ms())
         self._core.path.acknowledge(placeholder(record.topic, record.partition), error)
+
+
+def _not_so(*record: Any) -> None:
+    """What the fast way does not take; who has called it goes the other."""

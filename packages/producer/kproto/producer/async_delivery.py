@@ -63,10 +63,9 @@ class AsyncDelivery:
 
     __slots__ = ("_batch", "_callbacks", "_index")
 
-    def __init__(self, batch: ProducerBatch, index: int) -> None:
-        self._batch = batch
-        self._index = index
-        self._callbacks: list[tuple[Callable[[AsyncDelivery], object], asyncio.Future[None]]] | None = None
+    _batch: ProducerBatch
+    _index: int
+    _callbacks: list[tuple[Callable[[AsyncDelivery], object], asyncio.Future[None]]]  # made with the first
 
     def __await__(self) -> Generator[Any, None, RecordMetadata]:
         if not self.done():
@@ -93,6 +92,9 @@ class AsyncDelivery:
 
     def result(self) -> RecordMetadata:
         """Where the record is. Raises DeliveryError; asyncio.InvalidStateError where it has not ended."""
+        batch = self._batch
+        if batch.done and batch.error is None:
+            return batch.metadata_of(self._index)
         error = self.exception()
         if error is not None:
             raise copy(error)  # all records of a batch have the same one, which would gather all their tracebacks
@@ -116,13 +118,13 @@ class AsyncDelivery:
             return
         future = deliveries.future_of(self)
         future.add_done_callback(lambda ended: fn(self), context=context)
-        if self._callbacks is None:
+        if not hasattr(self, "_callbacks"):
             self._callbacks = []
         self._callbacks.append((fn, future))
 
     def remove_done_callback(self, fn: Callable[[AsyncDelivery], object]) -> int:
         """How many were removed."""
-        callbacks = self._callbacks or []
+        callbacks = getattr(self, "_callbacks", [])
         found = [each for each in callbacks if each[0] == fn]
         self._callbacks = [each for each in callbacks if each not in found]
         return sum(self._batch.context.forget(self, future) for _, future in found)

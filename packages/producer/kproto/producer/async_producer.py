@@ -81,6 +81,12 @@ class AsyncProducer:
         self._forgotten = weakref.finalize(self, _forget, engine, repr(self))
         self._forgotten.atexit = False
         engine.driver.run_pass()
+        appends = engine.appends
+        if appends.fast_enqueue is not None:
+            if type(self).enqueue is AsyncProducer.enqueue:
+                self.enqueue = appends.fast_enqueue  # type: ignore[method-assign]
+            if type(self).try_enqueue is AsyncProducer.try_enqueue:
+                self.try_enqueue = appends.fast_try_enqueue  # type: ignore[method-assign]
 
     def _started(self) -> AsyncEngine:
         engine = self._running
@@ -127,9 +133,9 @@ class AsyncProducer:
 
         Arguments and errors are those of Producer.send. on_delivery is called in the loop's thread.
         """
-        appends = self._started().appends
-        record = appends.record(topic, value, key, partition, timestamp_ms, headers)
-        return await appends.enqueue(record, on_delivery)
+        return await self._started().appends.enqueue(
+            topic, value, key, partition, timestamp_ms, headers, on_delivery
+        )
 
     def try_enqueue(
         self,
@@ -144,9 +150,9 @@ class AsyncProducer:
     ) -> AsyncDelivery:
         """Accept a record at once, or raise: BufferFullError without room, KafkaTimeoutError without metadata of the
         topic, which `partitions_for` waits for. Else as `enqueue`."""
-        appends = self._started().appends
-        record = appends.record(topic, value, key, partition, timestamp_ms, headers)
-        return appends.try_enqueue(record, on_delivery)
+        return self._started().appends.try_enqueue(
+            topic, value, key, partition, timestamp_ms, headers, on_delivery
+        )
 
     async def send_many(
         self,

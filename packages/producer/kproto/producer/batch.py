@@ -30,7 +30,7 @@ OnDelivery = Callable[[RecordMetadata, KafkaError | None], object]
 
 # Bytes, measured with tracemalloc on CPython 3.11; a test measures again.
 BATCH_MEMORY: Final = 1_150  # that a sealed batch takes beside its records
-CALLBACK_MEMORY: Final = 300  # that a callback takes: a small closure or partial, and its place in the batch
+CALLBACK_MEMORY: Final = 210  # that a callback takes: a small closure or partial, and its place in the batch
 RUN_MEMORY: Final = 120  # that another timestamp than that of the record before takes
 
 
@@ -48,9 +48,9 @@ class ProducerBatch:
         "attempts",
         "base_offset",
         "builder",
-        "callbacks",
         "called",
         "called_back",
+        "calls",
         "claimed",
         "context",
         "created_ms",
@@ -120,8 +120,8 @@ class ProducerBatch:
         self.base_offset = NO_OFFSET
         self.log_append_time_ms = NO_TIMESTAMP
         # Those who wait for it
-        self.callbacks: list[tuple[int, OnDelivery]] = []  # by index of the record
-        self.called = 0  # how many of them have been called
+        self.calls: list[Any] = []  # index, callback, index, callback: pairs would keep the collector busy
+        self.called = 0  # how many entries of it have had their turn
         self.called_back = False  # whether all callbacks have run, so that a later one is called at once
         self.signal: Any = None  # the face's own, for those who wait for it; of a root
         self.witness: Any = None  # the face's own, for a failure that nobody has looked at
@@ -176,8 +176,18 @@ class ProducerBatch:
         if not index or self.timestamps[-1][1] != timestamp_ms:
             self.timestamps.append((index, timestamp_ms))
         if on_delivery is not None:
-            self.callbacks.append((index, on_delivery))
+            self.call_back(index, on_delivery)
         return index
+
+    def call_back(self, index: int, on_delivery: OnDelivery) -> None:
+        """Have it called when this record has ended. Under the lock, and while `called_back` says no."""
+        self.calls += (index, on_delivery)
+
+    @property
+    def callbacks(self) -> list[tuple[int, OnDelivery]]:
+        """Those that have not had their turn, in order: the index of the record, and what to call."""
+        waiting = self.calls[self.called :]
+        return list(zip(waiting[::2], waiting[1::2], strict=True))
 
     def begin_tick(self, timestamp_ms: int) -> None:
         """Open it to `fast_send` until this millisecond, that of the record just appended, is over."""
@@ -192,7 +202,7 @@ class ProducerBatch:
         self.timestamps.append((0, self.builder.base_timestamp))
         self.largest_record = self.builder.size // self.builder.count  # as far as anybody can tell
         if on_delivery is not None:
-            self.callbacks.append((0, on_delivery))
+            self.call_back(0, on_delivery)
         self.close()
 
     def size_after(
@@ -216,7 +226,7 @@ class ProducerBatch:
     def memory(self) -> int:
         """Bytes that it really takes once sealed."""
         runs = max(0, len(self.timestamps) - 1)
-        return self.size + BATCH_MEMORY + CALLBACK_MEMORY * len(self.callbacks) + RUN_MEMORY * runs
+        return self.size + BATCH_MEMORY + CALLBACK_MEMORY * (len(self.calls) // 2) + RUN_MEMORY * runs
 
     # Attempts
 
@@ -281,8 +291,8 @@ class ProducerBatch:
         root.parts[at : at + 1] = parts
         for index, on_delivery in self.callbacks:
             part = parts[bisect_right([each.first for each in parts], self.first + index) - 1]
-            part.callbacks.append((self.first + index - part.first, on_delivery))
-        self.callbacks = []
+            part.call_back(self.first + index - part.first, on_delivery)
+        self.calls = []
 
     def part_of(self, index: int) -> tuple[ProducerBatch, int]:
         """Where the record with this index is now: the batch, and the index there."""
@@ -296,6 +306,17 @@ class ProducerBatch:
         """Whether it, or every part of it, has ended."""
         return all(part.done for part in self.parts) if self.parts else self.done
 
+    def run_of(self, index: int) -> tuple[int, int, int]:
+        """The records around this one that have its timestamp: the first, the one behind the last, and the timestamp;
+        the broker's where the topic has LogAppendTime."""
+        if self.log_append_time_ms != NO_TIMESTAMP:
+            return 0, self.count, self.log_append_time_ms
+        runs = self.timestamps
+        at = bisect_right(runs, (index, inf))
+        end = runs[at][0] if at < len(runs) else self.count
+        first, timestamp_ms = runs[at - 1]
+        return first, end, timestamp_ms
+
     def metadata_of(self, index: int) -> RecordMetadata:
         """Where a delivered record is; the placeholder for one that failed (ERR-1)."""
         topic, partition = self.partition
@@ -305,7 +326,7 @@ class ProducerBatch:
         timestamp_ms = self.log_append_time_ms
         if timestamp_ms == NO_TIMESTAMP:
             runs = self.timestamps
-            timestamp_ms = runs[bisect_right(runs, (index, inf)) - 1][1] if len(runs) > 1 else runs[0][1]
+            timestamp_ms = runs[bisect_right(runs, (index, inf)) - 1][1]
         return new_tuple(RecordMetadata, (topic, partition, offset, timestamp_ms))
 
     def error_of(self, index: int) -> DeliveryError | None:

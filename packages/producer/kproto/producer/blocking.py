@@ -13,15 +13,15 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from kproto.client.driver import monotonic_ms
-from kproto.producer.batch import OnDelivery
+from kproto.producer.batch import OnDelivery, ProducerBatch
 from kproto.producer.bell import Bell
 from kproto.producer.buffer_memory import MemoryWaiter
 from kproto.producer.delivery import Delivery
 from kproto.producer.engine_thread import EngineThread
-from kproto.producer.errors import BufferFullError
-from kproto.producer.fast_send import HAS_GIL, make_fast_send
+from kproto.producer.errors import BufferFullError, ProducerClosedError
+from kproto.producer.fast_send import fast_send_of
 from kproto.producer.interrupts import HeldSignals
-from kproto.producer.queues import Appended, Fields, TopicQueues
+from kproto.producer.queues import Appended, Fields, PartitionQueue, TopicQueues
 from kproto.producer.record_path import ProducerRecord
 from kproto.wire import KafkaError
 from kproto.wire.records import RecordBatchBuilder
@@ -43,23 +43,10 @@ class BlockingAppends:
         self._max_block_ms = thread.engine.config.max_block_ms
         self._linger_ms = thread.engine.config.linger_ms
         self._intercepts = bool(thread.engine.config.interceptors)
-        self.fast_send = self._make_fast_send()
-
-    def _make_fast_send(self) -> Callable[..., Delivery] | None:
-        engine, config = self._engine, self._engine.config
-        if not HAS_GIL or engine.observes_batches or config.interceptors:
-            return None
-        if config.key_serializer is not None or config.value_serializer is not None:
-            return None
-        return make_fast_send(
-            engine.accumulator.routes,
-            slow=self.send,
-            new=Delivery,
-            clock=time.time,
-            tick=engine.accumulator.tick,
-            turn=engine.accumulator.turn_sticky,
-            sticky_bytes_max=2 * max(1, config.batch_size),
+        self.fast_send = fast_send_of(
+            thread.engine, slow=self.send, new=Delivery, roll=self._roll, clock=time.time
         )
+        """The same, for most records; None where it does not apply."""
 
     def send(
         self,
@@ -145,6 +132,38 @@ class BlockingAppends:
         except BaseException:
             self._thread.driver.wake()
             raise
+
+    def _roll(
+        self,
+        queue: PartitionQueue,
+        timestamp_ms: int,
+        key: bytes | None,
+        value: bytes,
+        size: int,
+        on_delivery: OnDelivery | None,
+    ) -> tuple[ProducerBatch, int, int] | None:
+        """See fast_send.Roll. None also where there is no room, or this thread is inside: then nothing was done."""
+        if self._entered():
+            return None
+        accumulator = self._engine.accumulator
+        ticked = accumulator.tick(queue, timestamp_ms, key, value, size, on_delivery)
+        if ticked is not None or key is None:  # what the sticky partition is to be, the slow way decides
+            return ticked
+        fields = timestamp_ms, key, value, ()
+        try:
+            with HeldSignals(), accumulator.lock:
+                appended = accumulator.append(
+                    queue.topic, queue.partition.partition, fields, on_delivery, now_ms=monotonic_ms(), clocked=True
+                )
+            if not isinstance(appended, Appended):
+                return None
+            self._pushed(appended)
+        except ProducerClosedError:
+            return None  # the slow way says so
+        except BaseException:
+            self._thread.driver.wake()
+            raise
+        return appended.batch, appended.index, appended.batch.largest_record
 
     # Metadata
 
@@ -250,9 +269,13 @@ class BlockingAppends:
 
     def _push(self, appended: Appended) -> Delivery:
         """Seal what is full, and have the sender look at what is new: in this thread if there is something to send."""
-        accumulator = self._engine.accumulator
         delivery: Delivery = Delivery()
         delivery._batch, delivery._index = appended.batch, appended.index
+        self._pushed(appended)
+        return delivery
+
+    def _pushed(self, appended: Appended) -> None:
+        accumulator = self._engine.accumulator
         if appended.closed is not None:
             with HeldSignals():  # a handler that flushes would wait for what is being compressed beneath it
                 accumulator.seal(appended.closed)
@@ -262,4 +285,3 @@ class BlockingAppends:
             self._thread.help()
         elif appended.opened:
             self._thread.driver.wake_by(monotonic_ms() + self._linger_ms)
-        return delivery

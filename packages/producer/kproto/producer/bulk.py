@@ -122,7 +122,7 @@ class BulkDelivery:
         undone = next((part for part in batch.parts or [batch] if not part.done), None)
         if undone is None:
             return False
-        undone.callbacks.append((0, Unbroken(self._ended, batch)))
+        undone.call_back(0, Unbroken(self._ended, batch))
         return True
 
 

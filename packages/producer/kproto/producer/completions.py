@@ -20,8 +20,9 @@ from functools import partial
 from typing import Final
 
 from kproto.producer.accumulator import RecordAccumulator
-from kproto.producer.batch import OnDelivery, ProducerBatch
+from kproto.producer.batch import OnDelivery, ProducerBatch, new_tuple
 from kproto.producer.interrupts import HeldSignals
+from kproto.producer.record import NO_OFFSET, RecordMetadata
 from kproto.producer.unseen import UnseenFailure
 
 __all__ = ["Completions", "Unbroken", "survive"]
@@ -56,7 +57,7 @@ class Completions:
         """These have ended, in this order. Inside the driver's guard."""
         with self._accumulator.lock:
             for batch in batches:
-                if batch.error is not None and not batch.callbacks and batch.witness is None:
+                if batch.error is not None and not batch.calls and batch.witness is None:
                     batch.witness = UnseenFailure(batch)
         self._queue.extend(batches)
 
@@ -79,9 +80,9 @@ class Completions:
             batch = queue[0]
             self._call_back(batch)
             with self._accumulator.lock:
-                batch.called_back = batch.called == len(batch.callbacks)  # one may have come meanwhile
+                batch.called_back = batch.called == len(batch.calls)  # one may have come meanwhile
                 if batch.called_back:
-                    batch.callbacks, batch.called = [], 0
+                    batch.calls, batch.called = [], 0
             if not batch.called_back:
                 continue
             root = batch.root
@@ -91,11 +92,9 @@ class Completions:
             queue.popleft()
 
     def _call_back(self, batch: ProducerBatch) -> None:
-        callbacks = batch.callbacks
         if batch.error is None:
-            self._call_back_delivered(batch, callbacks)
-        while batch.called < len(callbacks):
-            index, on_delivery = callbacks[batch.called]
+            self._call_back_delivered(batch)
+        for index, on_delivery in batch.callbacks:
             metadata, error = batch.metadata_of(index), batch.error_of(index)
             with HeldSignals() if isinstance(on_delivery, Unbroken) else NOTHING_HELD:
                 try:
@@ -103,21 +102,29 @@ class Completions:
                 except BaseException as raised:
                     survive(raised)
                 finally:
-                    batch.called += 1
+                    batch.called += 2
 
-    def _call_back_delivered(self, batch: ProducerBatch, callbacks: list[tuple[int, OnDelivery]]) -> None:
-        """The same for a batch that was delivered, up to the first callback of our own; that is nearly all of them."""
-        metadata_of = batch.metadata_of
-        for index, on_delivery in callbacks[batch.called :]:
-            metadata = metadata_of(index)
+    def _call_back_delivered(self, batch: ProducerBatch) -> None:
+        """The same for a batch that was delivered, up to the first callback of our own; that is nearly all of them.
+
+        Between the count and the call nothing can come in between: see `fast_send`.
+        """
+        topic, partition = batch.partition
+        base_offset, called = batch.base_offset, batch.called
+        first = end = timestamp_ms = 0
+        for index, on_delivery in batch.callbacks:
+            if not first <= index < end:
+                first, end, timestamp_ms = batch.run_of(index)
             if type(on_delivery) is Unbroken:
                 return
+            offset = base_offset + index if base_offset >= 0 else NO_OFFSET
+            metadata = new_tuple(RecordMetadata, (topic, partition, offset, timestamp_ms))
+            called += 2
             try:
+                batch.called = called
                 on_delivery(metadata, None)
             except BaseException as raised:
                 survive(raised)
-            finally:
-                batch.called += 1
 
 
 def survive(raised: BaseException) -> None:

@@ -207,7 +207,7 @@ class Delivery(Future[RecordMetadata]):
         with context.condition:
             batch, index = self._seen()
             if not batch.called_back:
-                batch.callbacks.append((index, lambda metadata, error: fn(self)))
+                batch.call_back(index, lambda metadata, error: fn(self))
                 return
         try:
             fn(self)

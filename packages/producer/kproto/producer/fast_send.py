@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from kproto.producer.batch import OnDelivery, ProducerBatch
 from kproto.producer.queues import TopicQueues
@@ -24,12 +24,40 @@ from kproto.producer.routes import TopicRoutes
 from kproto.wire.records.builder import NO_HEADERS, ZIGZAG_PLUS_SIZE
 from kproto.wire.records.header_writer import ZIGZAG
 
-__all__ = ["HAS_GIL", "make_fast_send"]
+if TYPE_CHECKING:
+    from kproto.producer.engine import Engine
+
+__all__ = ["HAS_GIL", "fast_send_of", "make_fast_send"]
 
 HAS_GIL: Final = sys.implementation.name == "cpython" and getattr(sys, "_is_gil_enabled", lambda: True)()
 
+SIZE_LIMIT_MIN: Final = 1 << 15  # bytes: with lower limits each record has to be measured
+
 F = TypeVar("F")
 Slow = Callable[..., F]
+Roll = Callable[..., tuple[ProducerBatch, int, int] | None]
+"""Takes queue, timestamp in ms, key, value, on_delivery, and how many bytes key and value take: the first record of a
+millisecond, or of a batch. Gives batch, index, and the bytes by which the batch has grown; None for the slow way."""
+
+
+def fast_send_of(
+    engine: Engine, *, slow: Slow[F], new: Callable[[], Any], roll: Roll, clock: Callable[[], float]
+) -> Slow[F] | None:
+    """See `make_fast_send`. None where every record has to go the slow way: something of the user's is to see each, or
+    there is no GIL."""
+    config = engine.config
+    watched = engine.observes_batches or config.interceptors or config.key_serializer or config.value_serializer
+    if watched or not HAS_GIL or min(config.max_request_size, config.buffer_memory) < SIZE_LIMIT_MIN:
+        return None
+    return make_fast_send(
+        engine.accumulator.routes,
+        slow=slow,
+        new=new,
+        clock=clock,
+        roll=roll,
+        turn=engine.accumulator.turn_sticky,
+        sticky_bytes_max=2 * max(1, config.batch_size),
+    )
 
 
 def make_fast_send(
@@ -38,14 +66,14 @@ def make_fast_send(
     slow: Slow[F],
     new: Callable[[], Any],
     clock: Callable[[], float],
-    tick: Callable[..., tuple[ProducerBatch, int, int] | None],
+    roll: Roll,
     turn: Callable[[TopicQueues], None],
     sticky_bytes_max: int,
 ) -> Slow[F]:
     """A function with the arguments of `send`.
 
     routes: by topic; slow: takes what it does not, with the same arguments in order; new: makes the future, which gets
-    `_batch` and `_index`; clock: seconds since the epoch; tick, turn: the accumulator's; turn is called when more than sticky_bytes_max went to the
+    `_batch` and `_index`; clock: seconds since the epoch; roll: see `Roll`; turn: called when more than sticky_bytes_max went to the
     sticky partition of a topic.
     """
     sizes, sized, no_headers = ZIGZAG, ZIGZAG_PLUS_SIZE, NO_HEADERS
@@ -60,36 +88,37 @@ def make_fast_send(
         headers: Iterable[tuple[str, bytes | None]] | None = None,
         on_delivery: OnDelivery | None = None,
     ) -> F:
-        delivery = None
+        delivery = now_s = None
         try:
             if partition is None and timestamp_ms is None and headers is None and type(value) is bytes:
                 queue, key_part, key_size, unkeyed = routes[topic][key]
                 value_size = len(value)
+                value_part = sized[value_size]
                 batch = queue.open
                 now_s = clock()
                 if now_s < batch.tick_end_s:
                     builder = batch.builder
                     index = builder.count
                     head = batch.heads[index]
-                    record_size = key_size + sized[value_size] + len(head)
+                    record_size = key_size + value_part + len(head)
                     added = sized[record_size]
                     size = builder.size + added
                     record = (sizes[record_size], head, key_part, sizes[value_size], value, no_headers)
                     if on_delivery is None:
                         if builder.count == index and size < batch.room: builder._parts += record; builder.size = size; builder.count = index + 1; delivery = new()  # fmt: skip  # noqa: E501, E701, E702
                     else:
-                        call = ((index, on_delivery),)
-                        if builder.count == index and size < batch.room: builder._parts += record; builder.size = size; builder.count = index + 1; batch.callbacks += call; delivery = new()  # fmt: skip  # noqa: E501, E701, E702
-                else:
-                    size_max = value_size + key_size + RECORD_OVERHEAD_MAX
-                    ticked = tick(queue, int(now_s * 1000), key, value, size_max, on_delivery)
-                    if ticked is not None:
-                        batch, index, added = ticked
-                        delivery = new()
+                        call = (index, on_delivery)
+                        if builder.count == index and size < batch.room: builder._parts += record; builder.size = size; builder.count = index + 1; batch.calls += call; delivery = new()  # fmt: skip  # noqa: E501, E701, E702
         except (KeyError, IndexError, TypeError):
             pass  # no route, no table that goes so far, or a key that is no bytes
         if delivery is None:
-            return slow(topic, value, key, partition, timestamp_ms, headers, on_delivery)
+            rolled = None
+            if now_s is not None:
+                rolled = roll(queue, int(now_s * 1000), key, value, key_size + value_part, on_delivery)
+            if rolled is None:
+                return slow(topic, value, key, partition, timestamp_ms, headers, on_delivery)
+            batch, index, added = rolled
+            delivery = new()
         delivery._batch = batch
         delivery._index = index
         if added > batch.largest_record:
