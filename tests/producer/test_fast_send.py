@@ -6,6 +6,7 @@ import dis
 import sys
 import threading
 from random import Random
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -281,7 +282,7 @@ def test_it_is_the_way_of_a_producer_and_of_a_class_derived_that_does_not_say_ot
 @pytest.mark.parametrize(
     "settings",
     [
-        {"interceptors": [object()]},
+        {"interceptors": [SimpleNamespace(on_send=lambda record: record, on_acknowledgement=print)]},
         {"key_serializer": lambda topic, key: key},
         {"value_serializer": lambda topic, value: value},
         {"max_request_size": 1_000},

@@ -21,7 +21,7 @@ from kproto.producer.events import BatchObserver, BatchOpened, RecordAppended
 from kproto.producer.queues import Appended, Fields, PartitionQueue, TopicQueues
 from kproto.producer.record import NO_PARTITION
 from kproto.producer.record_size import RECORD_OVERHEAD_MAX, record_size_bound
-from kproto.wire.records import RECORD_BATCH_OVERHEAD, Compression, RecordBatchBuilder
+from kproto.wire.records import RECORD_BATCH_OVERHEAD, Compression, RecordBatchBuilder, RecordColumns
 
 __all__ = ["RecordAccumulator"]
 
@@ -129,6 +129,76 @@ class RecordAccumulator(BatchQueues):
             topic.routes.pop(None, None)
         return turned
 
+    def append_columns(
+        self,
+        topic: TopicQueues,
+        partition: int,
+        columns: RecordColumns,
+        start: int,
+        timestamp_ms: int,
+        *,
+        now_ms: int,
+        wake: Callable[[], None] | None = None,
+        memory: MemoryWaiter | None = None,
+    ) -> Appended | MemoryWaiter | None:
+        """Accept records from `start` on, as many as go into one batch: the open one, or else a new one.
+
+        As so many calls of `append`, but for the sticky partition, which is looked at once; `Appended.index` is that of
+        the first, `Appended.count` says how many there were.
+        """
+        self._check_open()
+        sticks = partition == NO_PARTITION
+        queue = self._sticky_queue(topic) if sticks else topic.queue(partition)
+        bound = columns.size_max(start)
+        tail, before = queue.tail, 0
+        if tail is not None:
+            tail.room = -1
+            before = tail.size
+        appended = None if tail is None else self._extend(queue, tail, columns, start, timestamp_ms, bound)
+        if appended is None:
+            limit, least, before = self._limit(topic), RECORD_BATCH_OVERHEAD + bound, 0
+            if queue.batches and self._compression is Compression.NONE:  # others wait: see `_grow`
+                limit = max(limit, min(self._growth_max, least + columns.size_from(start)))
+            room = self._reserve(max(limit, least) + BATCH_MEMORY, least + BATCH_MEMORY, wake, memory)
+            if not isinstance(room, int):
+                return room
+            limit = max(least, min(limit, room - BATCH_MEMORY))
+            batch = self._new_batch(queue, limit, room, now_ms)
+            count = batch.extend(timestamp_ms, columns, start)
+            if batch.size >= batch.limit:
+                batch.close()
+            appended = self._enqueue(queue, batch, tail, now_ms, count=count)
+        elif memory is not None:
+            self.memory.leave(memory)
+        if sticks:
+            self._count_sticky(topic, appended.batch.plain_size - before, all_full=queue.tail is None)
+        return appended
+
+    def _extend(
+        self,
+        queue: PartitionQueue,
+        tail: ProducerBatch,
+        columns: RecordColumns,
+        start: int,
+        timestamp_ms: int,
+        bound: int,
+    ) -> Appended | None:
+        index = tail.count
+        count, grown = tail.extend(timestamp_ms, columns, start), False
+        while count < len(columns) - start and self._grow(queue, tail, bound):
+            grown = True
+            count += tail.extend(timestamp_ms, columns, start + count)
+        full = tail.size >= tail.limit
+        if full or count < len(columns) - start:
+            self._close(queue, tail)
+            self.news.append(queue)
+        elif grown:
+            self.news.append(queue)
+        if not count:
+            return None
+        closed = tail if tail.state is not BatchState.OPEN else None
+        return Appended(tail, index, opened=False, ready=grown or closed is not None, closed=closed, count=count)
+
     def append_batch(
         self,
         topic: TopicQueues,
@@ -198,10 +268,7 @@ class RecordAccumulator(BatchQueues):
         now_ms: int,
     ) -> Appended:
         """The first record is appended before anybody can see the batch: an empty one is refused by brokers."""
-        number = queue.opened + 1
-        builder = RecordBatchBuilder(self._compression, self._level)
-        batch = ProducerBatch(queue.partition, number, builder, limit=limit, reserved=reserved, created_ms=now_ms)
-        batch.context = self.context
+        batch = self._new_batch(queue, limit, reserved, now_ms)
         try:
             batch.append(*fields, on_delivery)
         except BaseException:
@@ -211,8 +278,16 @@ class RecordAccumulator(BatchQueues):
             batch.close()
         return self._enqueue(queue, batch, tail, now_ms)
 
+    def _new_batch(self, queue: PartitionQueue, limit: int, reserved: int, now_ms: int) -> ProducerBatch:
+        builder = RecordBatchBuilder(self._compression, self._level)
+        batch = ProducerBatch(
+            queue.partition, queue.opened + 1, builder, limit=limit, reserved=reserved, created_ms=now_ms
+        )
+        batch.context = self.context
+        return batch
+
     def _enqueue(
-        self, queue: PartitionQueue, batch: ProducerBatch, tail: ProducerBatch | None, now_ms: int
+        self, queue: PartitionQueue, batch: ProducerBatch, tail: ProducerBatch | None, now_ms: int, *, count: int = 1
     ) -> Appended:
         """A new batch, behind the one that it has closed, if any."""
         if self._observer is not None:
@@ -225,7 +300,7 @@ class RecordAccumulator(BatchQueues):
         if not full:
             queue.open = batch
         waiting = tail if tail is not None else batch if full else None
-        return Appended(batch, 0, opened=True, ready=waiting is not None, closed=waiting)
+        return Appended(batch, 0, opened=True, ready=waiting is not None, closed=waiting, count=count)
 
     def _grow(self, queue: PartitionQueue, batch: ProducerBatch, bound: int) -> bool:
         """Let the open batch grow by a step of batch_size while another of its partition waits before it."""

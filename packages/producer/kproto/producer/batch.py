@@ -20,7 +20,7 @@ from kproto.producer.events import SendReason
 from kproto.producer.producer_id import NO_IDENTITY, ProducerIdAndEpoch
 from kproto.producer.record import NO_OFFSET, RecordMetadata, WriteStatus
 from kproto.wire import KafkaError
-from kproto.wire.records import NO_SEQUENCE, NO_TIMESTAMP, RecordBatchBuilder, record_heads, restamp
+from kproto.wire.records import NO_SEQUENCE, NO_TIMESTAMP, RecordBatchBuilder, RecordColumns, record_heads, restamp
 
 __all__ = ["BATCH_MEMORY", "CALLBACK_MEMORY", "OnDelivery", "ProducerBatch"]
 
@@ -178,6 +178,18 @@ class ProducerBatch:
         if on_delivery is not None:
             self.call_back(index, on_delivery)
         return index
+
+    def extend(self, timestamp_ms: int, columns: RecordColumns, start: int) -> int:
+        """Add records of columns from `start` on, as many as there is room for; how many. As `append`."""
+        builder = self.builder
+        self.room = -1
+        index = builder.count
+        count = builder.extend(timestamp_ms, columns, start, self.limit)
+        if count:
+            self.largest_record = max(self.largest_record, columns.largest_of(start, start + count))
+            if not index or self.timestamps[-1][1] != timestamp_ms:
+                self.timestamps.append((index, timestamp_ms))
+        return count
 
     def call_back(self, index: int, on_delivery: OnDelivery) -> None:
         """Have it called when this record has ended. Under the lock, and while `called_back` says no."""

@@ -9,19 +9,23 @@ Source: org.apache.kafka.clients.producer.KafkaProducer.waitOnMetadata, RecordAc
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from typing import Any
 
 from kproto.client.driver import monotonic_ms
 from kproto.producer.batch import OnDelivery, ProducerBatch
 from kproto.producer.bell import Bell
 from kproto.producer.buffer_memory import MemoryWaiter
+from kproto.producer.bulk import BulkDelivery
+from kproto.producer.bulk_groups import BulkGroup, bulk_groups
 from kproto.producer.delivery import Delivery
 from kproto.producer.engine_thread import EngineThread
 from kproto.producer.errors import BufferFullError, ProducerClosedError
 from kproto.producer.fast_send import fast_send_of
 from kproto.producer.interrupts import HeldSignals
 from kproto.producer.queues import Appended, Fields, PartitionQueue, TopicQueues
+from kproto.producer.record import Headers
 from kproto.producer.record_path import ProducerRecord
 from kproto.wire import KafkaError
 from kproto.wire.records import RecordBatchBuilder
@@ -110,6 +114,62 @@ class BlockingAppends:
         except BaseException:
             self._thread.driver.wake()  # it may be in all the same, and nobody has been told
             raise
+
+    def send_many(
+        self,
+        topic: str,
+        values: Sequence[Any],
+        keys: Sequence[Any] | None,
+        partition: int | None,
+        timestamp_ms: int | None,
+        headers: Headers,
+        bulk: BulkDelivery,
+    ) -> bool:
+        """Accept records as columns, and tell `bulk`; False where each has to go its own way, and nothing was done.
+
+        Raises as `send`, and then none was accepted.
+        """
+        self._check_process()
+        engine = self._engine
+        if engine.observes_batches or not len(values):
+            return False
+        try:
+            queues, left_ms = self.topic(topic, partition, timestamp_ms)
+        except KafkaError:
+            self._refused(topic)
+            raise
+        groups = bulk_groups(engine.config, queues, values, keys, partition, headers)
+        if groups is None:
+            return False
+        at_ms = time.time_ns() // 1_000_000 if timestamp_ms is None else timestamp_ms
+        for number, group in enumerate(groups):
+            start = 0
+            try:
+                while start < len(group.columns):
+                    appended = self._append_columns(queues, group, start, at_ms, left_ms)
+                    stop = start + appended.count
+                    bulk.add_run(appended.batch, appended.index, group.places[start:stop])
+                    start = stop
+                    self._pushed(appended)
+            except Exception as error:
+                self._refused(topic)
+                if not bulk.accepted:
+                    raise
+                left = [*group.places[start:], *chain.from_iterable(each.places for each in groups[number + 1 :])]
+                bulk.refuse(topic, sorted(left), error)
+                return True
+        return True
+
+    def _append_columns(
+        self, queues: TopicQueues, group: BulkGroup, start: int, at_ms: int, left_ms: int
+    ) -> Appended:
+        accumulator = self._engine.accumulator
+        return self._with_room(
+            lambda wake, memory: accumulator.append_columns(
+                queues, group.partition, group.columns, start, at_ms, now_ms=monotonic_ms(), wake=wake, memory=memory
+            ),
+            left_ms,
+        )
 
     def send_batch(
         self, topic: str, partition: int, batch: RecordBatchBuilder, on_delivery: OnDelivery | None

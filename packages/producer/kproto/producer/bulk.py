@@ -46,7 +46,7 @@ class BulkDelivery:
 
     def __init__(self, finish: Callable[[tuple[RecordRange, ...], BulkDeliveryError | None], None]) -> None:
         self._finish = finish
-        self._taken: dict[ProducerBatch, list[tuple[int, int]]] = {}  # batch -> index there, index of the call
+        self._taken: dict[ProducerBatch, list[tuple[int, Sequence[int]]]] = {}  # runs: index there, places in the call
         self._refused: list[tuple[Sequence[int], DeliveryError]] = []
         self._pending = 1  # the call itself, until it is through
 
@@ -57,11 +57,15 @@ class BulkDelivery:
 
     def add(self, batch: ProducerBatch, index: int, place: int) -> None:
         """A record was appended; its batch may have ended already."""
+        self.add_run(batch, index, (place,))
+
+    def add_run(self, batch: ProducerBatch, index: int, places: Sequence[int]) -> None:
+        """The same of records side by side, from `index` on."""
         taken = self._taken.get(batch)
         if taken is not None:
-            taken.append((index, place))
+            taken.append((index, places))
             return
-        self._taken[batch] = [(index, place)]
+        self._taken[batch] = [(index, places)]
         with batch.context.condition:
             self._pending += self._follow(batch)
 
@@ -84,9 +88,13 @@ class BulkDelivery:
         """End the future, once all is over."""
         delivered: list[RecordRange] = []
         failed = [*self._refused]
-        for batch, taken in self._taken.items():
+        for batch, runs in self._taken.items():
+            if not batch.parts and batch.error is None:
+                delivered += _whole_ranges(batch, runs)
+                continue
+            taken = [(index + at, place) for index, places in runs for at, place in enumerate(places)]
             for part, records in self._by_part(batch, taken):
-                errors = {part.error_of(index) for index, _ in records}
+                errors = {part.error_of(index) for index, _ in records} if part.error is not None else {None}
                 if errors == {None}:
                     delivered += _ranges(part, records)
                     continue
@@ -101,6 +109,8 @@ class BulkDelivery:
     def _by_part(
         self, batch: ProducerBatch, taken: list[tuple[int, int]]
     ) -> list[tuple[ProducerBatch, list[tuple[int, int]]]]:
+        if not batch.parts:
+            return [(batch, taken)]
         found: dict[ProducerBatch, list[tuple[int, int]]] = {}
         for index, place in taken:
             part, at = batch.part_of(index)
@@ -124,6 +134,22 @@ class BulkDelivery:
             return False
         undone.call_back(0, Unbroken(self._ended, batch))
         return True
+
+
+def _whole_ranges(batch: ProducerBatch, runs: list[tuple[int, Sequence[int]]]) -> list[RecordRange]:
+    """Those of a batch that was delivered as it was: runs that lie side by side are one."""
+    topic, partition = batch.partition
+    joined: list[tuple[int, list[int]]] = []
+    for index, places in runs:
+        if joined and joined[-1][0] + len(joined[-1][1]) == index:
+            joined[-1][1].extend(places)
+        else:
+            joined.append((index, [*places]))
+    base = batch.base_offset
+    return [
+        RecordRange(topic, partition, NO_OFFSET if base < 0 else base + index, len(places), tuple(places))
+        for index, places in joined
+    ]
 
 
 def _ranges(part: ProducerBatch, records: list[tuple[int, int]]) -> list[RecordRange]:

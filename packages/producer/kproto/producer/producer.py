@@ -130,6 +130,9 @@ class Producer:
 
         bulk = BulkDelivery(finish)
         pairs = self._engine.path.headers(headers)
+        if self._appends.send_many(topic, values, keys, partition, timestamp_ms, pairs, bulk):
+            bulk.through()
+            return future
         for place, value in enumerate(values):
             try:
                 key = None if keys is None else keys[place]

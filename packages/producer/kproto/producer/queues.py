@@ -13,6 +13,7 @@ from typing import Any, Final
 from kproto.client import TopicPartition
 from kproto.producer.batch import ProducerBatch
 from kproto.producer.batch_state import BatchState
+from kproto.producer.bulk_groups import KeyPartitions
 from kproto.producer.partitioner import PartitionChoices
 from kproto.producer.routes import TopicRoutes
 from kproto.producer.sticky import StickyPartitioner
@@ -66,10 +67,11 @@ class TopicQueues:
     """The partitions of one topic that records were sent to, and what is decided for the topic as a whole.
 
     choices: what the metadata offers, renewed by the face; ratio: the size of a compressed body over the plain one, as
-    expected of the next batch; routes: for `fast_send`, see there.
+    expected of the next batch; routes: for `fast_send`, see there;
+    key_partitions: for `bulk_groups`.
     """
 
-    __slots__ = ("choices", "name", "partitions", "ratio", "routes", "sticky")
+    __slots__ = ("choices", "key_partitions", "name", "partitions", "ratio", "routes", "sticky")
 
     def __init__(self, name: str, sticky: StickyPartitioner, lock: AbstractContextManager[Any]) -> None:
         self.name = name
@@ -77,6 +79,7 @@ class TopicQueues:
         self.partitions: dict[int, PartitionQueue] = {}
         self.choices = PartitionChoices(())
         self.routes = TopicRoutes(self, lock)
+        self.key_partitions = KeyPartitions(1)
         self.ratio = 1.0
 
     def queue(self, partition: int) -> PartitionQueue:
@@ -107,16 +110,17 @@ class Appended:
 
     batch, index: where it is; opened: it opened a batch; ready: a batch takes no more, or has grown by a step, so that
     a pass of the sender has something to do; closed: a batch that takes no more, for the caller to `seal` outside the
-    lock. Where he does not come to that, the sender does it.
+    lock. Where he does not come to that, the sender does it. count: records, from `index` on.
     """
 
-    __slots__ = ("batch", "closed", "index", "opened", "ready")
+    __slots__ = ("batch", "closed", "count", "index", "opened", "ready")
 
     def __init__(
-        self, batch: ProducerBatch, index: int, *, opened: bool, ready: bool, closed: ProducerBatch | None
+        self, batch: ProducerBatch, index: int, *, opened: bool, ready: bool, closed: ProducerBatch | None, count: int = 1
     ) -> None:
         self.batch = batch
         self.index = index
         self.opened = opened
         self.ready = ready
         self.closed = closed
+        self.count = count

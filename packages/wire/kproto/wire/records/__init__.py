@@ -4,6 +4,7 @@ Layer: wire. `schema.py` declares the format; `builder.py` and `reader.py`, prov
 """
 
 from kproto.wire.records.builder import RecordBatchBuilder, restamp
+from kproto.wire.records.columns import RecordColumns
 from kproto.wire.records.legacy import LegacyBatch
 from kproto.wire.records.model import (
     NO_SEQUENCE,
@@ -33,6 +34,7 @@ __all__ = [
     "Record",
     "RecordBatch",
     "RecordBatchBuilder",
+    "RecordColumns",
     "TimestampType",
     "read_record_batches",
     "record_heads",

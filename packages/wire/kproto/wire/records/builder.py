@@ -11,6 +11,7 @@ from struct import Struct
 from typing import Final
 
 from kproto.wire.errors import DecodeError, EncodeError
+from kproto.wire.records.columns import RecordColumns
 from kproto.wire.records.compression import check_level, compress
 from kproto.wire.records.crc import crc32c
 from kproto.wire.records.header_writer import NULL, ZIGZAG, encode_headers, nullable_bytes
@@ -153,6 +154,26 @@ class RecordBatchBuilder:
             except (IndexError, TypeError):  # a length or number that no table holds, or no number at all
                 pass
         self._append(timestamp_ms, nullable_bytes(key, "key"), nullable_bytes(value, "value"), headers)
+
+    def extend(
+        self, timestamp_ms: int, columns: RecordColumns, start: int = 0, size_limit: int = BATCH_SIZE_MAX
+    ) -> int:
+        """Add the records of the columns from `start` on, as many as leave `size` within the limit; how many.
+
+        The bytes are those of as many calls of `append`. timestamp_ms: of all of them, as in `append`. Raises EncodeError
+        and adds nothing.
+        """
+        count, base = self.count, self._base if self.count else timestamp_ms
+        taken, data = columns.take(start, size_limit - self.size, count, timestamp_ms - base)
+        if not taken:
+            return 0
+        self._new_head(timestamp_ms)
+        parts, size = (data,), self.size + len(data)
+        # No call between these: as in `_append`.
+        self._parts += parts
+        self.count = count + taken
+        self.size = size
+        return taken
 
     def _append(
         self,
