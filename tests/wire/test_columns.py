@@ -57,7 +57,7 @@ def test_it_is_as_if_they_were_appended_one_by_one(records, before, at_ms, start
         for number in range(before):
             builder.append(AT_MS + number, b"%d" % number, b"before")
     columns = RecordColumns(keys, values, headers)
-    taken = one.extend(at_ms, columns, start, size_limit)
+    taken = one.extend(at_ms, columns, start, size_limit=size_limit)
     assert taken == one_by_one(other, at_ms, keys, values, headers, start, size_limit)
     assert (one.count, one.size, one.max_timestamp, one.base_timestamp) == (
         other.count,
@@ -93,9 +93,10 @@ def test_batch_after_batch_all_of_them_are_taken_in_order(records, size_limit):
     assert len(columns) == len(values)
     while start < len(values):
         builder = RecordBatchBuilder()
-        taken = builder.extend(AT_MS, columns, start, size_limit)
+        taken = builder.extend(AT_MS, columns, start, size_limit=size_limit)
         if not taken:  # a record that no batch of this size holds
-            taken = builder.extend(AT_MS, columns, start, 61 + columns.size_max(start))
+            taken = builder.extend(AT_MS, columns, start, start + 1)
+            assert builder.size <= 61 + columns.size_max(start)
         assert taken
         largest = columns.largest_of(start, start + taken)
         (whole,) = read_record_batches(builder.build())

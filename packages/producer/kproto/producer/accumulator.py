@@ -157,12 +157,12 @@ class RecordAccumulator(BatchQueues):
         appended = None if tail is None else self._extend(queue, tail, columns, start, timestamp_ms, bound)
         if appended is None:
             limit, least, before = self._limit(topic), RECORD_BATCH_OVERHEAD + bound, 0
-            if queue.batches and self._compression is Compression.NONE:  # others wait: see `_grow`
+            if queue.batches:  # others wait: see `_grow`
                 limit = max(limit, min(self._growth_max, least + columns.size_from(start)))
             room = self._reserve(max(limit, least) + BATCH_MEMORY, least + BATCH_MEMORY, wake, memory)
             if not isinstance(room, int):
                 return room
-            limit = max(least, min(limit, room - BATCH_MEMORY))
+            limit = min(limit, room - BATCH_MEMORY)
             batch = self._new_batch(queue, limit, room, now_ms)
             count = batch.extend(timestamp_ms, columns, start)
             if batch.size >= batch.limit:

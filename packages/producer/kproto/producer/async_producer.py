@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from kproto.client import ConnectionObserver, KafkaTimeoutError, Partition
+from kproto.producer.async_bulk import send_columns
 from kproto.producer.async_delivery import AsyncDelivery
 from kproto.producer.async_engine import AsyncEngine
 from kproto.producer.batch import OnDelivery
@@ -169,7 +170,7 @@ class AsyncProducer:
         Cancelling the future, or a task that awaits it without asyncio.shield, takes no record back; and whoever is
         cancelled before he has the future has sent the records that were accepted until then.
         """
-        path = self._started().engine.path
+        running = self._started()
         if keys is not None and len(keys) != len(values):
             raise ValueError(f"keys and values: as many of the one as of the other, not {len(keys)} and {len(values)}")
         future: asyncio.Future[tuple[RecordRange, ...]] = asyncio.get_running_loop().create_future()
@@ -182,8 +183,10 @@ class AsyncProducer:
             else:
                 future.set_exception(error)
 
-        bulk, pairs = BulkDelivery(finish), path.headers(headers)
+        bulk, pairs = BulkDelivery(finish), running.engine.path.headers(headers)
         try:
+            if await send_columns(running, topic, values, keys, partition, timestamp_ms, pairs, bulk):
+                return future
             for place, value in enumerate(values):
                 try:
                     key = None if keys is None else keys[place]

@@ -180,11 +180,14 @@ class ProducerBatch:
         return index
 
     def extend(self, timestamp_ms: int, columns: RecordColumns, start: int) -> int:
-        """Add records of columns from `start` on, as many as there is room for; how many. As `append`."""
+        """Add records of columns from `start` on, as many as there is room for, but one to a batch that has none; how
+        many. As `append`."""
         builder = self.builder
         self.room = -1
         index = builder.count
-        count = builder.extend(timestamp_ms, columns, start, self.limit)
+        count = builder.extend(timestamp_ms, columns, start, size_limit=self.limit)
+        if not count and not index:
+            count = builder.extend(timestamp_ms, columns, start, start + 1)
         if count:
             self.largest_record = max(self.largest_record, columns.largest_of(start, start + count))
             if not index or self.timestamps[-1][1] != timestamp_ms:

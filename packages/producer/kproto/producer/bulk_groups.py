@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from types import NoneType
 from typing import TYPE_CHECKING, Any, Final
 
 from kproto.producer.murmur2 import murmur2
 from kproto.producer.record import NO_PARTITION, Headers
+from kproto.wire import EncodeError
 from kproto.wire.records import RECORD_BATCH_OVERHEAD, RecordColumns
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BulkGroup", "KeyPartitions", "bulk_groups"]
 
+SEQUENCES: Final = (list, tuple)
 KEYS_MAX: Final = 1 << 14  # of one topic: more than that are not remembered
 
 
@@ -57,12 +60,14 @@ def bulk_groups(
     headers: Headers,
 ) -> list[BulkGroup] | None:
     """The groups, in the order of partitions; None where each record has to go its own way."""
-    if config.interceptors or config.key_serializer or config.value_serializer or not values:
+    if config.interceptors or config.key_serializer or config.value_serializer:
         return None
+    if type(values) not in SEQUENCES or type(keys) not in (*SEQUENCES, NoneType):
+        return None  # who knows what else may do when it is asked
     try:
         groups = _grouped(config, topic, values, keys, partition, headers)
-    except Exception:
-        return None  # something is no bytes, or raises: the way of single records says what
+    except (EncodeError, TypeError):
+        return None  # something is no bytes: the way of single records says what
     limit = min(config.max_request_size, config.buffer_memory) - RECORD_BATCH_OVERHEAD
     if groups is None or any(group.columns.largest_max > limit for group in groups):
         return None

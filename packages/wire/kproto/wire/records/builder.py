@@ -156,15 +156,21 @@ class RecordBatchBuilder:
         self._append(timestamp_ms, nullable_bytes(key, "key"), nullable_bytes(value, "value"), headers)
 
     def extend(
-        self, timestamp_ms: int, columns: RecordColumns, start: int = 0, size_limit: int = BATCH_SIZE_MAX
+        self,
+        timestamp_ms: int,
+        columns: RecordColumns,
+        start: int = 0,
+        stop: int | None = None,
+        *,
+        size_limit: int = BATCH_SIZE_MAX,
     ) -> int:
-        """Add the records of the columns from `start` on, as many as leave `size` within the limit; how many.
+        """Add the records of the columns from `start` up to `stop`, as many as leave `size` within the limit; how many.
 
         The bytes are those of as many calls of `append`. timestamp_ms: of all of them, as in `append`. Raises EncodeError
         and adds nothing.
         """
         count, base = self.count, self._base if self.count else timestamp_ms
-        taken, data = columns.take(start, size_limit - self.size, count, timestamp_ms - base)
+        taken, data = columns.take(start, stop, size_limit - self.size, count, timestamp_ms - base)
         if not taken:
             return 0
         self._new_head(timestamp_ms)

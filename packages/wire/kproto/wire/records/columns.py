@@ -85,20 +85,21 @@ class RecordColumns:
             return (len(self.values) - start) * self.largest + beside
         return (self._ends[-1] if self._ends else 0) - (self._ends[start - 1] if start else 0) + beside
 
-    def take(self, start: int, room: int, index: int, delta: int) -> tuple[int, bytes]:
-        """As many records from `start` on as fit into so many bytes: how many, and their bytes.
+    def take(self, start: int, stop: int | None, room: int, index: int, delta: int) -> tuple[int, bytes]:
+        """As many records from `start` up to `stop` as fit into so many bytes: how many, and their bytes.
 
         index: of the first in its batch; delta: of their timestamp, in ms from the batch's first.
         """
-        stop = self._surely_fitting(start, room, index, delta)
-        taken = self._encode(start, stop, index, delta)
-        while stop < len(self.values):
-            index_of_next = index + stop - start
-            if len(taken) + self._record_size(stop, index_of_next, delta) > room:
+        last = len(self.values) if stop is None else min(stop, len(self.values))
+        end = min(last, self._surely_fitting(start, room, index, delta))
+        taken = self._encode(start, end, index, delta)
+        while end < last:
+            index_of_next = index + end - start
+            if len(taken) + self._record_size(end, index_of_next, delta) > room:
                 break
-            taken += self._encode(stop, stop + 1, index_of_next, delta)
-            stop += 1
-        return stop - start, taken
+            taken += self._encode(end, end + 1, index_of_next, delta)
+            end += 1
+        return end - start, taken
 
     def largest_of(self, start: int, stop: int) -> int:
         """Bytes that the largest of these records takes, give or take those of its offset."""
