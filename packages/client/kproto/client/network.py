@@ -151,7 +151,7 @@ class NetworkClient:
         return self.connections.take_effects()
 
     def _is_quiet(self, now_ms: int) -> bool:
-        """Whether nothing has happened since the last pass, no time has come, and nobody waits for a node to be free."""
+        """Whether nothing has happened since the last pass, no time has come, and nobody waits for a free node."""
         if self._touched or self.metadata.events != self._metadata_events or self.metadata.state in WANTED:
             return False
         deadline_ms = self.next_deadline_ms()

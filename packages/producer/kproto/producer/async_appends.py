@@ -238,9 +238,7 @@ class AsyncAppends:
         self, queues: TopicQueues, partition: int, fields: Fields, ended: OnDelivery | None, *, clocked: bool
     ) -> Appended | None:
         """Without waiting: None where there is no room."""
-        appended = self._accumulator.append(
-            queues, partition, fields, ended, now_ms=monotonic_ms(), clocked=clocked
-        )
+        appended = self._accumulator.append(queues, partition, fields, ended, now_ms=monotonic_ms(), clocked=clocked)
         assert appended is None or isinstance(appended, Appended)
         return appended
 

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from kproto.client.driver import monotonic_ms
 from kproto.producer.bulk import BulkDelivery
-from kproto.producer.bulk_groups import BulkGroup, bulk_groups
+from kproto.producer.bulk_groups import BulkGroup, bulk_groups, places_left
 from kproto.producer.queues import Appended, TopicQueues
 from kproto.producer.record import Headers
 from kproto.producer.record_path import ProducerRecord
@@ -39,7 +38,7 @@ async def send_columns(
     Raises as `AsyncProducer.send_many`, and then none was accepted. Cancelled, it leaves those accepted until then.
     """
     core = engine.engine
-    if core.observes_batches or not len(values):
+    if core.observes_batches or not values:
         return False
     try:
         queues, left_ms = await engine.appends.topic(
@@ -57,16 +56,13 @@ async def send_columns(
         try:
             while start < len(group.columns):
                 appended = await _append(engine, queues, group, start, at_ms, left_ms)
-                stop = start + appended.count
-                bulk.add_run(appended.batch, appended.index, group.places[start:stop])
-                start = stop
+                start += bulk.add_run(appended, group.places[start : start + appended.count])
                 engine.push(appended)
         except Exception as error:
             core.metrics.record_refused(topic, monotonic_ms())
             if not bulk.accepted:
                 raise
-            left = [*group.places[start:], *chain.from_iterable(each.places for each in groups[number + 1 :])]
-            bulk.refuse(topic, sorted(left), error)
+            bulk.refuse(topic, places_left(groups, number, start), error)
             break
     return True
 

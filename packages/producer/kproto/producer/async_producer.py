@@ -134,9 +134,7 @@ class AsyncProducer:
 
         Arguments and errors are those of Producer.send. on_delivery is called in the loop's thread.
         """
-        return await self._started().appends.enqueue(
-            topic, value, key, partition, timestamp_ms, headers, on_delivery
-        )
+        return await self._started().appends.enqueue(topic, value, key, partition, timestamp_ms, headers, on_delivery)
 
     def try_enqueue(
         self,
@@ -151,9 +149,7 @@ class AsyncProducer:
     ) -> AsyncDelivery:
         """Accept a record at once, or raise: BufferFullError without room, KafkaTimeoutError without metadata of the
         topic, which `partitions_for` waits for. Else as `enqueue`."""
-        return self._started().appends.try_enqueue(
-            topic, value, key, partition, timestamp_ms, headers, on_delivery
-        )
+        return self._started().appends.try_enqueue(topic, value, key, partition, timestamp_ms, headers, on_delivery)
 
     async def send_many(
         self,

@@ -8,25 +8,23 @@ Source: org.apache.kafka.clients.producer.internals.ProducerBatch, ProduceReques
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from math import inf
 from typing import Any, Final
 
 from kproto.client import TopicPartition
 from kproto.client.transitions import step
+from kproto.producer.batch_records import BatchRecords, OnDelivery
 from kproto.producer.batch_state import TRANSITIONS, BatchEvent, BatchState
 from kproto.producer.errors import DeliveryError
 from kproto.producer.events import SendReason
 from kproto.producer.producer_id import NO_IDENTITY, ProducerIdAndEpoch
 from kproto.producer.record import NO_OFFSET, RecordMetadata, WriteStatus
-from kproto.wire import KafkaError
-from kproto.wire.records import NO_SEQUENCE, NO_TIMESTAMP, RecordBatchBuilder, RecordColumns, record_heads, restamp
+from kproto.wire.records import NO_SEQUENCE, NO_TIMESTAMP, RecordBatchBuilder, restamp
 
 __all__ = ["BATCH_MEMORY", "CALLBACK_MEMORY", "OnDelivery", "ProducerBatch"]
 
 new_tuple = tuple.__new__  # for what is made for each record: a call of the class takes twice the time
-
-OnDelivery = Callable[[RecordMetadata, KafkaError | None], object]
 
 # Bytes, measured with tracemalloc on CPython 3.11; a test measures again.
 BATCH_MEMORY: Final = 1_150  # that a sealed batch takes beside its records
@@ -34,23 +32,19 @@ CALLBACK_MEMORY: Final = 210  # that a callback takes: a small closure or partia
 RUN_MEMORY: Final = 120  # that another timestamp than that of the record before takes
 
 
-class ProducerBatch:
+class ProducerBatch(BatchRecords):
     """See the module.
 
-    number: within the partition, from 1, for people; limit: bytes before compression up to which records are appended;
-    reserved: bytes that are charged to the buffer memory; created_ms: monotonic. The attributes are the sender's, but
-    for those that `append` changes, which are the accumulator's: both say who may change what, and under which lock.
+    number: within the partition, from 1, for people; reserved: bytes that are charged to the buffer memory; created_ms:
+    monotonic. The attributes are the sender's, but for those of BatchRecords, which are the accumulator's while it is
+    open: both say who may change what, and under which lock.
     """
 
     __slots__ = (
         "_root",
-        "_size",
         "attempts",
         "base_offset",
-        "builder",
-        "called",
         "called_back",
-        "calls",
         "claimed",
         "context",
         "created_ms",
@@ -58,12 +52,9 @@ class ProducerBatch:
         "done",
         "error",
         "first",
-        "heads",
         "identity",
         "in_flight",
-        "largest_record",
         "leader_epoch",
-        "limit",
         "log_append_time_ms",
         "node_id",
         "number",
@@ -73,14 +64,11 @@ class ProducerBatch:
         "record_errors",
         "reserved",
         "retry_at_ms",
-        "room",
         "sealed",
         "send_reason",
         "sequence",
         "signal",
         "state",
-        "tick_end_s",
-        "timestamps",
         "witness",
     )
 
@@ -95,14 +83,8 @@ class ProducerBatch:
         created_ms: int,
     ) -> None:
         self.partition, self.number = partition, number
-        self.builder = builder
-        self._size = 0  # bytes as it is sent; 0 until it is sealed
-        self.largest_record = 0  # bytes
-        self.limit, self.reserved, self.created_ms = limit, reserved, created_ms
-        # What `fast_send` may add to, until the millisecond is over; see `begin_tick`
-        self.room = -1  # bytes before compression that the batch may not reach; -1 while only `append` may add
-        self.tick_end_s = 0.0
-        self.heads: Sequence[bytes] = ()
+        super().__init__(builder, limit)
+        self.reserved, self.created_ms = reserved, created_ms
         self.state = BatchState.OPEN
         self.claimed: object = None  # who compresses it, or has; None for nobody yet
         self.sealed = False
@@ -120,13 +102,10 @@ class ProducerBatch:
         self.base_offset = NO_OFFSET
         self.log_append_time_ms = NO_TIMESTAMP
         # Those who wait for it
-        self.calls: list[Any] = []  # index, callback, index, callback: pairs would keep the collector busy
-        self.called = 0  # how many entries of it have had their turn
         self.called_back = False  # whether all callbacks have run, so that a later one is called at once
         self.signal: Any = None  # the face's own, for those who wait for it; of a root
         self.witness: Any = None  # the face's own, for a failure that nobody has looked at
         self.context: Any = None  # the face's own: what its futures share
-        self.timestamps: list[tuple[int, int]] = []  # where a run of equal timestamps begins, and which
         # A batch that was split: its root has the futures, its parts the records
         self._root: ProducerBatch | None = None  # not itself: nothing but the collector would free it
         self.first = 0
@@ -138,79 +117,9 @@ class ProducerBatch:
         return self if self._root is None else self._root
 
     @property
-    def count(self) -> int:
-        """Records."""
-        return self.builder.count
-
-    @property
-    def plain_size(self) -> int:
-        """Bytes before compression."""
-        return self.builder.size
-
-    @property
-    def size(self) -> int:
-        """Bytes: before compression until it is sealed, from then on as it is sent."""
-        return self._size or self.builder.size
-
-    @property
     def written(self) -> WriteStatus:
         """What is known of it should it fail now."""
         return WriteStatus.POSSIBLY if self.open_outcome or self.in_flight else WriteStatus.NO
-
-    def append(
-        self,
-        timestamp_ms: int,
-        key: bytes | None,
-        value: bytes | None,
-        headers: Sequence[tuple[str, bytes | None]],
-        on_delivery: OnDelivery | None,
-    ) -> int:
-        """Add a record; its index. Only while OPEN. Raises EncodeError, and then nothing is added."""
-        builder = self.builder
-        self.room = -1  # nobody else adds meanwhile, nor with another timestamp afterwards
-        index, before = builder.count, builder.size
-        builder.append(timestamp_ms, key, value, headers)
-        grown = builder.size - before
-        if grown > self.largest_record:
-            self.largest_record = grown
-        if not index or self.timestamps[-1][1] != timestamp_ms:
-            self.timestamps.append((index, timestamp_ms))
-        if on_delivery is not None:
-            self.call_back(index, on_delivery)
-        return index
-
-    def extend(self, timestamp_ms: int, columns: RecordColumns, start: int) -> int:
-        """Add records of columns from `start` on, as many as there is room for, but one to a batch that has none; how
-        many. As `append`."""
-        builder = self.builder
-        self.room = -1
-        index = builder.count
-        count = builder.extend(timestamp_ms, columns, start, size_limit=self.limit)
-        if not count and not index:
-            count = builder.extend(timestamp_ms, columns, start, start + 1)
-        if count:
-            self.largest_record = max(self.largest_record, columns.largest_of(start, start + count))
-            if not index or self.timestamps[-1][1] != timestamp_ms:
-                self.timestamps.append((index, timestamp_ms))
-        return count
-
-    def call_back(self, index: int, on_delivery: OnDelivery) -> None:
-        """Have it called when this record has ended. Under the lock, and while `called_back` says no."""
-        self.calls += (index, on_delivery)
-
-    @property
-    def callbacks(self) -> list[tuple[int, OnDelivery]]:
-        """Those that have not had their turn, in order: the index of the record, and what to call."""
-        waiting = self.calls[self.called :]
-        return list(zip(waiting[::2], waiting[1::2], strict=True))
-
-    def begin_tick(self, timestamp_ms: int) -> None:
-        """Open it to `fast_send` until this millisecond, that of the record just appended, is over."""
-        delta = timestamp_ms - self.builder.base_timestamp
-        if delta >= 0 and self.state is BatchState.OPEN:
-            self.heads = record_heads(delta, self.builder.count)
-            self.tick_end_s = (timestamp_ms + 1) / 1000
-            self.room = self.limit
 
     def adopt(self, on_delivery: OnDelivery | None) -> None:
         """The builder has its records already, and they are all there will be."""
@@ -219,12 +128,6 @@ class ProducerBatch:
         if on_delivery is not None:
             self.call_back(0, on_delivery)
         self.close()
-
-    def size_after(
-        self, timestamp_ms: int, key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes | None]]
-    ) -> int:
-        """Bytes before compression, if this record were appended."""
-        return self.builder.size_after(timestamp_ms, key, value, headers)
 
     def close(self) -> None:
         """No record comes any more. May be called again."""

@@ -9,23 +9,19 @@ Source: org.apache.kafka.clients.producer.KafkaProducer.waitOnMetadata, RecordAc
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
-from itertools import chain
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from kproto.client.driver import monotonic_ms
 from kproto.producer.batch import OnDelivery, ProducerBatch
 from kproto.producer.bell import Bell
 from kproto.producer.buffer_memory import MemoryWaiter
-from kproto.producer.bulk import BulkDelivery
-from kproto.producer.bulk_groups import BulkGroup, bulk_groups
 from kproto.producer.delivery import Delivery
 from kproto.producer.engine_thread import EngineThread
 from kproto.producer.errors import BufferFullError, ProducerClosedError
 from kproto.producer.fast_send import fast_send_of
 from kproto.producer.interrupts import HeldSignals
 from kproto.producer.queues import Appended, Fields, PartitionQueue, TopicQueues
-from kproto.producer.record import Headers
 from kproto.producer.record_path import ProducerRecord
 from kproto.wire import KafkaError
 from kproto.wire.records import RecordBatchBuilder
@@ -41,15 +37,13 @@ class BlockingAppends:
 
     def __init__(self, thread: EngineThread) -> None:
         self._thread = thread
-        self._engine = thread.engine
-        self._check_process = thread.fork.check
+        self.engine = thread.engine
+        self.check_process = thread.fork.check
         self._entered = thread.entered
         self._max_block_ms = thread.engine.config.max_block_ms
         self._linger_ms = thread.engine.config.linger_ms
         self._intercepts = bool(thread.engine.config.interceptors)
-        self.fast_send = fast_send_of(
-            thread.engine, slow=self.send, new=Delivery, roll=self._roll, clock=time.time
-        )
+        self.fast_send = fast_send_of(thread.engine, slow=self.send, new=Delivery, roll=self._roll, clock=time.time)
         """The same, for most records; None where it does not apply."""
 
     def send(
@@ -63,20 +57,20 @@ class BlockingAppends:
         on_delivery: OnDelivery | None,
     ) -> Delivery:
         """Accept a record. See Producer.send."""
-        self._check_process()
+        self.check_process()
         if self._intercepts:
-            headers = self._engine.path.headers(headers)
+            headers = self.engine.path.headers(headers)
             return self._send_intercepted(
                 ProducerRecord(topic, value, key, partition, timestamp_ms, headers), on_delivery
             )
         try:
             return self._send(topic, value, key, partition, timestamp_ms, headers, on_delivery)
         except KafkaError:
-            self._refused(topic)
+            self.refused(topic)
             raise
 
     def _send_intercepted(self, record: ProducerRecord, on_delivery: OnDelivery | None) -> Delivery:
-        path = self._engine.path
+        path = self.engine.path
         record = path.intercept(record)
         try:
             return self._send(
@@ -89,13 +83,14 @@ class BlockingAppends:
                 path.intercepted(on_delivery),
             )
         except KafkaError as error:
-            self._refused(record.topic)
+            self.refused(record.topic)
             path.refused(record, error)
             raise
 
-    def _refused(self, topic: str) -> None:
-        with self._engine.accumulator.lock:
-            self._engine.metrics.record_refused(topic, monotonic_ms())
+    def refused(self, topic: str) -> None:
+        """Count a record that was not accepted."""
+        with self.engine.accumulator.lock:
+            self.engine.metrics.record_refused(topic, monotonic_ms())
 
     def _send(
         self,
@@ -108,78 +103,22 @@ class BlockingAppends:
         on_delivery: OnDelivery | None,
     ) -> Delivery:
         queues, left_ms = self.topic(topic, partition, timestamp_ms)
-        chosen, fields = self._engine.prepare(queues, value, key, partition, timestamp_ms, headers)
+        chosen, fields = self.engine.prepare(queues, value, key, partition, timestamp_ms, headers)
         try:
             return self._push(self._append(queues, chosen, fields, on_delivery, left_ms, timestamp_ms is None))
         except BaseException:
             self._thread.driver.wake()  # it may be in all the same, and nobody has been told
             raise
 
-    def send_many(
-        self,
-        topic: str,
-        values: Sequence[Any],
-        keys: Sequence[Any] | None,
-        partition: int | None,
-        timestamp_ms: int | None,
-        headers: Headers,
-        bulk: BulkDelivery,
-    ) -> bool:
-        """Accept records as columns, and tell `bulk`; False where each has to go its own way, and nothing was done.
-
-        Raises as `send`, and then none was accepted.
-        """
-        self._check_process()
-        engine = self._engine
-        if engine.observes_batches or not len(values):
-            return False
-        try:
-            queues, left_ms = self.topic(topic, partition, timestamp_ms)
-        except KafkaError:
-            self._refused(topic)
-            raise
-        groups = bulk_groups(engine.config, queues, values, keys, partition, headers)
-        if groups is None:
-            return False
-        at_ms = time.time_ns() // 1_000_000 if timestamp_ms is None else timestamp_ms
-        for number, group in enumerate(groups):
-            start = 0
-            try:
-                while start < len(group.columns):
-                    appended = self._append_columns(queues, group, start, at_ms, left_ms)
-                    stop = start + appended.count
-                    bulk.add_run(appended.batch, appended.index, group.places[start:stop])
-                    start = stop
-                    self._pushed(appended)
-            except Exception as error:
-                self._refused(topic)
-                if not bulk.accepted:
-                    raise
-                left = [*group.places[start:], *chain.from_iterable(each.places for each in groups[number + 1 :])]
-                bulk.refuse(topic, sorted(left), error)
-                return True
-        return True
-
-    def _append_columns(
-        self, queues: TopicQueues, group: BulkGroup, start: int, at_ms: int, left_ms: int
-    ) -> Appended:
-        accumulator = self._engine.accumulator
-        return self._with_room(
-            lambda wake, memory: accumulator.append_columns(
-                queues, group.partition, group.columns, start, at_ms, now_ms=monotonic_ms(), wake=wake, memory=memory
-            ),
-            left_ms,
-        )
-
     def send_batch(
         self, topic: str, partition: int, batch: RecordBatchBuilder, on_delivery: OnDelivery | None
     ) -> Delivery:
         """Accept a batch that was built by hand. See Producer.send_batch."""
-        self._check_process()
-        accumulator = self._engine.accumulator
+        self.check_process()
+        accumulator = self.engine.accumulator
         try:
             queues, left_ms = self.topic(topic, partition, None)
-            appended = self._with_room(
+            appended = self.with_room(
                 lambda wake, memory: accumulator.append_batch(
                     queues, partition, batch, on_delivery, now_ms=monotonic_ms(), wake=wake, memory=memory
                 ),
@@ -187,7 +126,7 @@ class BlockingAppends:
             )
             return self._push(appended)
         except KafkaError:
-            self._refused(topic)
+            self.refused(topic)
             raise
         except BaseException:
             self._thread.driver.wake()
@@ -205,7 +144,7 @@ class BlockingAppends:
         """See fast_send.Roll. None also where there is no room, or this thread is inside: then nothing was done."""
         if self._entered():
             return None
-        accumulator = self._engine.accumulator
+        accumulator = self.engine.accumulator
         ticked = accumulator.tick(queue, timestamp_ms, key, value, size, on_delivery)
         if ticked is not None or key is None:  # what the sticky partition is to be, the slow way decides
             return ticked
@@ -217,7 +156,7 @@ class BlockingAppends:
                 )
             if not isinstance(appended, Appended):
                 return None
-            self._pushed(appended)
+            self.pushed(appended)
         except ProducerClosedError:
             return None  # the slow way says so
         except BaseException:
@@ -229,7 +168,7 @@ class BlockingAppends:
 
     def topic(self, topic: str, partition: int | None, timestamp_ms: int | None) -> tuple[TopicQueues, int]:
         """The topic's queues, and what is left of max_block_ms. Raises what `send` raises."""
-        engine, limit_ms = self._engine, self._max_block_ms
+        engine, limit_ms = self.engine, self._max_block_ms
         engine.path.check(topic, partition, timestamp_ms)
         engine.check_open()
         queues = engine.known_topic(topic, partition)
@@ -246,7 +185,7 @@ class BlockingAppends:
 
     def _wait_for_topic(self, topic: str, partition: int | None, limit_ms: int) -> TopicQueues:
         """Ask until the cluster has the topic, and the partition; one that is refused raises at once."""
-        engine = self._engine
+        engine = self.engine
         deadline_ms = monotonic_ms() + limit_ms
         while True:
             in_time = self._thread.wait_for_topic(topic, max(0, deadline_ms - monotonic_ms()) / 1000)
@@ -270,27 +209,27 @@ class BlockingAppends:
         clocked: bool,
     ) -> Appended:
         """Into the open batch where there is room, else into a new one."""
-        accumulator = self._engine.accumulator
+        accumulator = self.engine.accumulator
         if self._entered():
             self._thread.check_outside()
-        now_ms = monotonic_ms() if self._engine.observes_batches else 0
+        now_ms = monotonic_ms() if self.engine.observes_batches else 0
         with accumulator.lock:
             appended = accumulator.append(
                 queues, partition, fields, on_delivery, now_ms=now_ms, only_open=True, clocked=clocked
             )
         if isinstance(appended, Appended):
             return appended
-        return self._with_room(
+        return self.with_room(
             lambda wake, memory: accumulator.append(
                 queues, partition, fields, on_delivery, now_ms=monotonic_ms(), wake=wake, memory=memory, clocked=clocked
             ),
             left_ms,
         )
 
-    def _with_room(self, attempt: Attempt, left_ms: int) -> Appended:
+    def with_room(self, attempt: Attempt, left_ms: int) -> Appended:
         """Try until it is in, with signals held back, so that memory and queues agree whatever interrupts."""
         self._thread.check_outside()
-        accumulator = self._engine.accumulator
+        accumulator = self.engine.accumulator
         deadline_ms = monotonic_ms() + left_ms
         memory: MemoryWaiter | None = None
         try:
@@ -311,7 +250,7 @@ class BlockingAppends:
 
     def _wait_for_room(self, memory: MemoryWaiter, room: Bell, deadline_ms: int, limit_ms: int) -> None:
         """While somebody waits, no batch lingers. Raises BufferFullError, ProducerClosedError."""
-        engine = self._engine
+        engine = self.engine
         accumulator = engine.accumulator
         began_ns = time.monotonic_ns()
         left_s = max(0, deadline_ms - monotonic_ms()) / 1000
@@ -328,14 +267,14 @@ class BlockingAppends:
         raise BufferFullError(memory.size, accumulator.memory.capacity, limit_ms, accumulator.memory.waiting)
 
     def _push(self, appended: Appended) -> Delivery:
-        """Seal what is full, and have the sender look at what is new: in this thread if there is something to send."""
         delivery: Delivery = Delivery()
         delivery._batch, delivery._index = appended.batch, appended.index
-        self._pushed(appended)
+        self.pushed(appended)
         return delivery
 
-    def _pushed(self, appended: Appended) -> None:
-        accumulator = self._engine.accumulator
+    def pushed(self, appended: Appended) -> None:
+        """Seal what is full, and have the sender look at what is new: in this thread if there is something to send."""
+        accumulator = self.engine.accumulator
         if appended.closed is not None:
             with HeldSignals():  # a handler that flushes would wait for what is being compressed beneath it
                 accumulator.seal(appended.closed)

@@ -14,6 +14,7 @@ from kproto.client import TopicPartition
 from kproto.producer.batch import ProducerBatch
 from kproto.producer.completions import Unbroken
 from kproto.producer.errors import BulkDeliveryError, DeliveryError
+from kproto.producer.queues import Appended
 from kproto.producer.record import NO_OFFSET, NO_PARTITION, RecordMetadata, WriteStatus
 
 __all__ = ["BulkDelivery", "RecordRange"]
@@ -57,10 +58,14 @@ class BulkDelivery:
 
     def add(self, batch: ProducerBatch, index: int, place: int) -> None:
         """A record was appended; its batch may have ended already."""
-        self.add_run(batch, index, (place,))
+        self._add(batch, index, (place,))
 
-    def add_run(self, batch: ProducerBatch, index: int, places: Sequence[int]) -> None:
-        """The same of records side by side, from `index` on."""
+    def add_run(self, appended: Appended, places: Sequence[int]) -> int:
+        """The same of records side by side; how many."""
+        self._add(appended.batch, appended.index, places)
+        return appended.count
+
+    def _add(self, batch: ProducerBatch, index: int, places: Sequence[int]) -> None:
         taken = self._taken.get(batch)
         if taken is not None:
             taken.append((index, places))

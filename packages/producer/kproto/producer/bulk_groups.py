@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from kproto.producer.config import ProducerConfig
     from kproto.producer.queues import TopicQueues
 
-__all__ = ["BulkGroup", "KeyPartitions", "bulk_groups"]
+__all__ = ["BulkGroup", "KeyPartitions", "bulk_groups", "places_left"]
 
 SEQUENCES: Final = (list, tuple)
 KEYS_MAX: Final = 1 << 14  # of one topic: more than that are not remembered
@@ -72,6 +73,12 @@ def bulk_groups(
     if groups is None or any(group.columns.largest_max > limit for group in groups):
         return None
     return groups
+
+
+def places_left(groups: Sequence[BulkGroup], number: int, start: int) -> list[int]:
+    """The places of the records that were not accepted: from `start` on of this group, and those of the groups behind."""
+    behind = chain.from_iterable(group.places for group in groups[number + 1 :])
+    return sorted([*groups[number].places[start:], *behind])
 
 
 def _grouped(

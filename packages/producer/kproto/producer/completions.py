@@ -20,7 +20,7 @@ from functools import partial
 from typing import Final
 
 from kproto.producer.accumulator import RecordAccumulator
-from kproto.producer.batch import OnDelivery, ProducerBatch, new_tuple
+from kproto.producer.batch import ProducerBatch, new_tuple
 from kproto.producer.interrupts import HeldSignals
 from kproto.producer.record import NO_OFFSET, RecordMetadata
 from kproto.producer.unseen import UnseenFailure

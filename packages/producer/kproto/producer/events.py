@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import auto
 
-from kproto.client.transitions import State
 from kproto.client import TopicPartition
+from kproto.client.transitions import State
 from kproto.wire import KafkaError
 
 __all__ = [

@@ -1,8 +1,8 @@
 """The fast way into an open batch: what `send` does for nearly every record, in one function and without a lock.
 
-Layer: producer. Part of the faces. It takes a record of bytes for a partition that has an open batch, in the millisecond
-of the record before; everything else goes the slow way, which it is given, and which comes to the same: bytes, order,
-memory, futures and errors. The layout of a record is `RecordBatchBuilder.append`'s.
+Layer: producer. Part of the faces. It takes a record of bytes for a partition that has an open batch, in the
+millisecond of the record before; everything else goes the slow way, which it is given, and which comes to the same:
+bytes, order, memory, futures and errors. The layout of a record is `RecordBatchBuilder.append`'s.
 
 Why no lock: taking one costs a tenth of the rest, and several threads that hand one to each other are three times
 slower than one. CPython switches threads, and runs signal handlers, only behind calls and at the end of loops; in 3.11
@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from kproto.producer.batch import OnDelivery, ProducerBatch
 from kproto.producer.queues import TopicQueues
-from kproto.producer.record_size import RECORD_OVERHEAD_MAX
 from kproto.producer.routes import TopicRoutes
 from kproto.wire.records.builder import NO_HEADERS, ZIGZAG_PLUS_SIZE
 from kproto.wire.records.header_writer import ZIGZAG
@@ -73,8 +72,8 @@ def make_fast_send(
     """A function with the arguments of `send`.
 
     routes: by topic; slow: takes what it does not, with the same arguments in order; new: makes the future, which gets
-    `_batch` and `_index`; clock: seconds since the epoch; roll: see `Roll`; turn: called when more than sticky_bytes_max went to the
-    sticky partition of a topic.
+    `_batch` and `_index`; clock: seconds since the epoch; roll: see `Roll`; turn: called when more than
+    sticky_bytes_max went to the sticky partition of a topic.
     """
     sizes, sized, no_headers = ZIGZAG, ZIGZAG_PLUS_SIZE, NO_HEADERS
 
@@ -87,8 +86,9 @@ def make_fast_send(
         timestamp_ms: int | None = None,
         headers: Iterable[tuple[str, bytes | None]] | None = None,
         on_delivery: OnDelivery | None = None,
-    ) -> F:
-        delivery = now_s = None
+    ) -> Any:
+        delivery: Any = None
+        now_s = None
         try:
             if partition is None and timestamp_ms is None and headers is None and type(value) is bytes:
                 queue, key_part, key_size, unkeyed = routes[topic][key]
@@ -105,10 +105,10 @@ def make_fast_send(
                     size = builder.size + added
                     record = (sizes[record_size], head, key_part, sizes[value_size], value, no_headers)
                     if on_delivery is None:
-                        if builder.count == index and size < batch.room: builder._parts += record; builder.size = size; builder.count = index + 1; delivery = new()  # fmt: skip  # noqa: E501, E701, E702
+                        if builder.count == index and size < batch.room: builder.parts += record; builder.size = size; builder.count = index + 1; delivery = new()  # fmt: skip  # noqa: E501, E701, E702
                     else:
                         call = (index, on_delivery)
-                        if builder.count == index and size < batch.room: builder._parts += record; builder.size = size; builder.count = index + 1; batch.calls += call; delivery = new()  # fmt: skip  # noqa: E501, E701, E702
+                        if builder.count == index and size < batch.room: builder.parts += record; builder.size = size; builder.count = index + 1; batch.calls += call; delivery = new()  # fmt: skip  # noqa: E501, E701, E702
         except (KeyError, IndexError, TypeError):
             pass  # no route, no table that goes so far, or a key that is no bytes
         if delivery is None:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from kproto.client import ConnectionObserver, KafkaTimeoutError, Partition
 from kproto.producer.batch import OnDelivery, ProducerBatch
 from kproto.producer.blocking import BlockingAppends
+from kproto.producer.blocking_bulk import send_columns
 from kproto.producer.bulk import BulkDelivery, RecordRange
 from kproto.producer.config import ProducerConfig
 from kproto.producer.delivery import Delivery
@@ -130,7 +131,7 @@ class Producer:
 
         bulk = BulkDelivery(finish)
         pairs = self._engine.path.headers(headers)
-        if self._appends.send_many(topic, values, keys, partition, timestamp_ms, pairs, bulk):
+        if send_columns(self._appends, topic, values, keys, partition, timestamp_ms, pairs, bulk):
             bulk.through()
             return future
         for place, value in enumerate(values):

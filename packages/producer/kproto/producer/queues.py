@@ -116,7 +116,14 @@ class Appended:
     __slots__ = ("batch", "closed", "count", "index", "opened", "ready")
 
     def __init__(
-        self, batch: ProducerBatch, index: int, *, opened: bool, ready: bool, closed: ProducerBatch | None, count: int = 1
+        self,
+        batch: ProducerBatch,
+        index: int,
+        *,
+        opened: bool,
+        ready: bool,
+        closed: ProducerBatch | None,
+        count: int = 1,
     ) -> None:
         self.batch = batch
         self.index = index

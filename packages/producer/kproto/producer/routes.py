@@ -1,7 +1,7 @@
 """Where the records of a key go, looked up at once: the queue of the partition, and the bytes of the key.
 
-Layer: producer. For `fast_send`; the default partitioner only. Bounded: a cache that is full takes no more, for one that
-threw entries away would do so for each record where there are more keys than it holds.
+Layer: producer. For `fast_send`; the default partitioner only. Bounded: a cache that is full takes no more, for one
+that threw entries away would do so for each record where there are more keys than it holds.
 """
 
 from __future__ import annotations

@@ -69,7 +69,6 @@ class RecordBatchBuilder:
         "_body_count",
         "_discarded",
         "_head",
-        "_parts",
         "_sealed",
         "_timestamp",
         "base_timestamp",
@@ -77,6 +76,7 @@ class RecordBatchBuilder:
         "compression_level",
         "count",
         "max_timestamp",
+        "parts",
         "size",
     )
 
@@ -93,7 +93,8 @@ class RecordBatchBuilder:
         self.base_timestamp = NO_TIMESTAMP
         """The first record's timestamp, in ms since the epoch; -1 while the batch is empty."""
         self.max_timestamp = NO_TIMESTAMP
-        self._parts: list[bytes] = []
+        self.parts: list[bytes] = []
+        """What is appended, in pieces; who adds a record here counts it in `count` and `size`, too."""
         self._timestamp = NOT_YET  # the last one, and its head: records of one millisecond come together
         self._head = NULL
         self._base = NOT_YET
@@ -139,14 +140,14 @@ class RecordBatchBuilder:
                 value_size = len(value)
                 if key is None:
                     size = len(head) + len(offset) + ZIGZAG_PLUS_SIZE[value_size] + tail_size + 1
-                    parts = self._parts
+                    parts = self.parts
                     parts += (ZIGZAG[size], head, offset, NULL, ZIGZAG[value_size], value, tail)
                 else:
                     key_size = len(key)
                     size = (
                         len(head) + len(offset) + ZIGZAG_PLUS_SIZE[key_size] + ZIGZAG_PLUS_SIZE[value_size] + tail_size
                     )
-                    parts = self._parts
+                    parts = self.parts
                     parts += (ZIGZAG[size], head, offset, ZIGZAG[key_size], key, ZIGZAG[value_size], value, tail)
                 self.count = count + 1
                 self.size += ZIGZAG_PLUS_SIZE[size]
@@ -166,8 +167,8 @@ class RecordBatchBuilder:
     ) -> int:
         """Add the records of the columns from `start` up to `stop`, as many as leave `size` within the limit; how many.
 
-        The bytes are those of as many calls of `append`. timestamp_ms: of all of them, as in `append`. Raises EncodeError
-        and adds nothing.
+        The bytes are those of as many calls of `append`. timestamp_ms: of all of them, as in `append`. Raises
+        EncodeError, and then nothing is added.
         """
         count, base = self.count, self._base if self.count else timestamp_ms
         taken, data = columns.take(start, stop, size_limit - self.size, count, timestamp_ms - base)
@@ -176,7 +177,7 @@ class RecordBatchBuilder:
         self._new_head(timestamp_ms)
         parts, size = (data,), self.size + len(data)
         # No call between these: as in `_append`.
-        self._parts += parts
+        self.parts += parts
         self.count = count + taken
         self.size = size
         return taken
@@ -197,7 +198,7 @@ class RecordBatchBuilder:
         record_size = encode_varint(len(record))
         size = self.size + len(record_size) + len(record)
         # No call between these: a signal handler that raises finds the record appended as a whole, or not at all.
-        self._parts += (record_size, record)
+        self.parts += (record_size, record)
         self.count += 1
         self.size = size
 
@@ -236,7 +237,7 @@ class RecordBatchBuilder:
         """
         if not self._sealed:
             self._compressed_body()
-            self._parts = []
+            self.parts = []
             self._base = self._timestamp = NOT_YET  # so that `append` comes to where it is refused
             self._sealed = True
         size = RECORD_BATCH_OVERHEAD + len(self._body)
@@ -251,7 +252,7 @@ class RecordBatchBuilder:
         """
         self._discarded = self._sealed = True
         self._base = self._timestamp = NOT_YET
-        self._parts = []
+        self.parts = []
         self._body = b""
 
     def build(
@@ -292,7 +293,7 @@ class RecordBatchBuilder:
 
     def _compressed_body(self) -> bytes:
         if self._body_count != self.count:
-            body = b"".join(self._parts)
+            body = b"".join(self.parts)
             self._body = compress(self.compression, body, self.compression_level)
             self._body_count = self.count
         return self._body

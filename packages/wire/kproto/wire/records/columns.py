@@ -189,7 +189,7 @@ def _sizes(column: Sequence[bytes | None] | None, name: str) -> tuple[list[int],
 
 
 def _heads(index: int, stop: int, delta: int) -> Sequence[bytes]:
-    if 0 <= delta and stop <= ENTRIES_MAX:
+    if delta >= 0 and stop <= ENTRIES_MAX:
         table = record_heads(delta, stop - 1)
         if len(table) >= stop:
             return table[index:stop]
