@@ -75,29 +75,6 @@ class RecordAccumulator(BatchOpening):
             batch.begin_tick(fields[0])
         return appended
 
-    def tick(
-        self,
-        queue: PartitionQueue,
-        timestamp_ms: int,
-        key: bytes | None,
-        value: bytes,
-        size: int,
-        on_delivery: OnDelivery | None,
-    ) -> tuple[ProducerBatch, int, int] | None:
-        """The first record of a millisecond, into a batch that is open and has room: batch, index, and bytes added.
-
-        size: bytes of key and value. For `fast_send`: no observer hears of it.
-        """
-        with self.lock:
-            batch = queue.open
-            batch.room = -1
-            before = batch.builder.size
-            if before + size + RECORD_OVERHEAD_MAX >= batch.limit or batch.state is not BatchState.OPEN:
-                return None
-            index = batch.append(timestamp_ms, key, value, (), on_delivery)
-            batch.begin_tick(timestamp_ms)
-            return batch, index, batch.builder.size - before
-
     def append_columns(
         self,
         topic: TopicQueues,
@@ -126,17 +103,18 @@ class RecordAccumulator(BatchOpening):
         appended = None if tail is None else self._extend(queue, tail, columns, start, timestamp_ms, bound)
         if appended is None:
             limit, least, before = self._limit(topic), RECORD_BATCH_OVERHEAD + bound, 0
-            if queue.batches:  # others wait: see `_grow`
-                limit = max(limit, min(self._growth_max, least + columns.size_from(start)))
+            usual, limit = limit, max(limit, min(self._growth_max, least + columns.size_from(start)))
             room = self._reserve(max(limit, least) + BATCH_MEMORY, least + BATCH_MEMORY, wake, memory)
             if not isinstance(room, int):
                 return room
             limit = min(limit, room - BATCH_MEMORY)
             batch = self._new_batch(queue, limit, room, now_ms)
             count = batch.extend(timestamp_ms, columns, start)
+            batch.grown = batch.size > usual
             if batch.size >= batch.limit:
                 batch.close()
             appended = self._enqueue(queue, batch, tail, now_ms, count=count)
+            appended.ready |= batch.grown
         elif memory is not None:
             self.memory.leave(memory)
         if sticks:

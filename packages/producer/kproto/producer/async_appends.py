@@ -92,14 +92,9 @@ class AsyncAppends:
         timestamp_ms: int,
         key: bytes | None,
         value: bytes,
-        size: int,
         on_delivery: OnDelivery | None,
     ) -> tuple[ProducerBatch, int, int] | None:
-        """See fast_send.Roll. A loop that never yields is served here, once in a millisecond."""
-        ticked = self._accumulator.tick(queue, timestamp_ms, key, value, size, on_delivery)
-        if ticked is not None or key is None:
-            self._engine.pass_if_late()
-            return ticked
+        """See fast_send.Roll."""
         fields = timestamp_ms, key, value, ()
         appended = self._append(queue.topic, queue.partition.partition, fields, on_delivery, clocked=True)
         if appended is None:

@@ -52,6 +52,7 @@ class ProducerBatch(BatchRecords):
         "done",
         "error",
         "first",
+        "grown",
         "identity",
         "in_flight",
         "leader_epoch",
@@ -86,6 +87,7 @@ class ProducerBatch(BatchRecords):
         super().__init__(builder, limit)
         self.reserved, self.created_ms = reserved, created_ms
         self.state = BatchState.OPEN
+        self.grown = False  # beyond batch_size: it may leave, though it still takes records
         self.claimed: object = None  # who compresses it, or has; None for nobody yet
         self.sealed = False
         self.send_reason: SendReason | None = None

@@ -90,14 +90,14 @@ class BatchOpening(BatchQueues):
         return Appended(batch, 0, opened=True, ready=waiting is not None, closed=waiting, count=count)
 
     def _grow(self, queue: PartitionQueue, batch: ProducerBatch, bound: int) -> bool:
-        """Let the open batch grow by a step of batch_size while another of its partition waits before it."""
-        step = self._batch_size
-        if len(queue.batches) < 2 or batch.limit + step > self._growth_max or batch.size + bound > batch.limit + step:
-            return False
-        if not self.memory.try_reserve(step):
+        """Let the open batch grow by a step of batch_size where the record fits then. From now on it may leave, and
+        takes records until it does: so batches are as large as the sender is busy."""
+        step = min(self._batch_size, self._growth_max - batch.limit)
+        if step <= 0 or batch.size + bound > batch.limit + step or not self.memory.try_reserve(step):
             return False
         batch.limit += step
         batch.reserved += step
+        batch.grown = True
         return True
 
     def _limit(self, topic: TopicQueues) -> int:

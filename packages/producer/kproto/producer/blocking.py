@@ -138,25 +138,23 @@ class BlockingAppends:
         timestamp_ms: int,
         key: bytes | None,
         value: bytes,
-        size: int,
         on_delivery: OnDelivery | None,
     ) -> tuple[ProducerBatch, int, int] | None:
         """See fast_send.Roll. None also where there is no room, or this thread is inside: then nothing was done."""
         if self._entered():
             return None
         accumulator = self.engine.accumulator
-        ticked = accumulator.tick(queue, timestamp_ms, key, value, size, on_delivery)
-        if ticked is not None or key is None:  # what the sticky partition is to be, the slow way decides
-            return ticked
         fields = timestamp_ms, key, value, ()
         try:
-            with HeldSignals(), accumulator.lock:
-                appended = accumulator.append(
-                    queue.topic, queue.partition.partition, fields, on_delivery, now_ms=monotonic_ms(), clocked=True
-                )
-            if not isinstance(appended, Appended):
-                return None
-            self.pushed(appended)
+            with HeldSignals():
+                with accumulator.lock:
+                    appended = accumulator.append(
+                        queue.topic, queue.partition.partition, fields, on_delivery, now_ms=monotonic_ms(), clocked=True
+                    )
+                if not isinstance(appended, Appended):
+                    return None
+                self._seal(appended)
+            self._announce(appended)
         except ProducerClosedError:
             return None  # the slow way says so
         except BaseException:
@@ -274,11 +272,16 @@ class BlockingAppends:
 
     def pushed(self, appended: Appended) -> None:
         """Seal what is full, and have the sender look at what is new: in this thread if there is something to send."""
-        accumulator = self.engine.accumulator
+        self._seal(appended)
+        self._announce(appended)
+
+    def _seal(self, appended: Appended) -> None:
         if appended.closed is not None:
             with HeldSignals():  # a handler that flushes would wait for what is being compressed beneath it
-                accumulator.seal(appended.closed)
-        if appended.opened and (not self._linger_ms or accumulator.hurrying):
+                self.engine.accumulator.seal(appended.closed)
+
+    def _announce(self, appended: Appended) -> None:
+        if appended.opened and (not self._linger_ms or self.engine.accumulator.hurrying):
             self._thread.run_pass()
         elif appended.ready:
             self._thread.help()

@@ -77,7 +77,7 @@ class ProducerConfig(ClientConfig):
     )
     batch_growth_max_bytes: int = setting(
         0,
-        "bytes that a batch may grow to while an earlier one of its partition waits; 0 for batch_size (ours)",
+        "bytes that a batch may grow to while it waits to be sent; 0 for batch_size (ours)",
         minimum=0,
         maximum=INT32_MAX,
     )

@@ -1,8 +1,8 @@
 """The fast way into an open batch: what `send` does for nearly every record, in one function and without a lock.
 
-Layer: producer. Part of the faces. It takes a record of bytes for a partition that has an open batch, in the
-millisecond of the record before; everything else goes the slow way, which it is given, and which comes to the same:
-bytes, order, memory, futures and errors. The layout of a record is `RecordBatchBuilder.append`'s.
+Layer: producer. Part of the faces. It takes a record of bytes for a partition that has an open batch with room;
+everything else goes the slow way, which it is given, and which comes to the same: bytes, order, memory, futures and
+errors. The layout of a record is `RecordBatchBuilder.append`'s.
 
 Why no lock: taking one costs a tenth of the rest, and several threads that hand one to each other are three times
 slower than one. CPython switches threads, and runs signal handlers, only behind calls and at the end of loops; in 3.11
@@ -22,6 +22,7 @@ from kproto.producer.queues import TopicQueues
 from kproto.producer.routes import TopicRoutes
 from kproto.wire.records.builder import NO_HEADERS, ZIGZAG_PLUS_SIZE
 from kproto.wire.records.header_writer import ZIGZAG
+from kproto.wire.records.record_heads import record_heads
 
 if TYPE_CHECKING:
     from kproto.producer.engine import Engine
@@ -35,8 +36,8 @@ SIZE_LIMIT_MIN: Final = 1 << 15  # bytes: with lower limits each record has to b
 F = TypeVar("F")
 Slow = Callable[..., F]
 Roll = Callable[..., tuple[ProducerBatch, int, int] | None]
-"""Takes queue, timestamp in ms, key, value, on_delivery, and how many bytes key and value take: the first record of a
-millisecond, or of a batch. Gives batch, index, and the bytes by which the batch has grown; None for the slow way."""
+"""Takes queue, timestamp in ms, key, value, and on_delivery: the first record of a batch. Gives batch, index, and the
+bytes by which the batch has grown; None for the slow way."""
 
 
 def fast_send_of(
@@ -96,15 +97,25 @@ def make_fast_send(
                 value_part = sized[value_size]
                 batch = queue.open
                 now_s = clock()
-                if now_s < batch.tick_end_s:
+                if batch.room > 0:
                     builder = batch.builder
                     index = builder.count
-                    head = batch.heads[index]
+                    ticks = now_s >= batch.tick_end_s
+                    if ticks:
+                        at_ms = int(now_s * 1000)
+                        heads = record_heads(at_ms - builder.base_timestamp, index)
+                    else:
+                        heads = batch.heads
+                    head = heads[index]
                     record_size = key_size + value_part + len(head)
                     added = sized[record_size]
                     size = builder.size + added
                     record = (sizes[record_size], head, key_part, sizes[value_size], value, no_headers)
-                    if on_delivery is None:
+                    if ticks:
+                        run, end_s = ((index, at_ms),), (at_ms + 1) / 1000
+                        call = () if on_delivery is None else (index, on_delivery)
+                        if builder.count == index and size < batch.room: builder.parts += record; builder.size = size; builder.count = index + 1; builder.max_timestamp = at_ms; batch.timestamps += run; batch.heads = heads; batch.tick_end_s = end_s; batch.calls += call; delivery = new()  # fmt: skip  # noqa: E501, E701, E702
+                    elif on_delivery is None:
                         if builder.count == index and size < batch.room: builder.parts += record; builder.size = size; builder.count = index + 1; delivery = new()  # fmt: skip  # noqa: E501, E701, E702
                     else:
                         call = (index, on_delivery)
@@ -113,8 +124,8 @@ def make_fast_send(
             pass  # no route, no table that goes so far, or a key that is no bytes
         if delivery is None:
             rolled = None
-            if now_s is not None:
-                rolled = roll(queue, int(now_s * 1000), key, value, key_size + value_part, on_delivery)
+            if now_s is not None and unkeyed is None:  # what the sticky partition is to be, the slow way decides
+                rolled = roll(queue, int(now_s * 1000), key, value, on_delivery)
             if rolled is None:
                 return slow(topic, value, key, partition, timestamp_ms, headers, on_delivery)
             batch, index, added = rolled

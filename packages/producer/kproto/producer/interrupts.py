@@ -36,7 +36,7 @@ class HeldSignals:
         self._over = False
 
     def __enter__(self) -> None:
-        if threading.get_ident() != threading.main_thread().ident:
+        if threading.get_ident() != threading.main_thread().ident or self._is_held():
             return
         try:
             for number in SIGNALS:
@@ -60,6 +60,11 @@ class HeldSignals:
         finally:
             self._put_back()  # what is back already may have raised
             self._handle()
+
+    def _is_held(self) -> bool:
+        """Whether another one around this one holds them already: to do so again would cost as much again."""
+        outer = getattr(_signal.getsignal(signal.SIGINT), "__self__", None)
+        return type(outer) is HeldSignals and not outer._over
 
     def _put_back(self) -> None:
         for number, handler in self._handlers.items():

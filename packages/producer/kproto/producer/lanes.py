@@ -131,7 +131,7 @@ class Lanes:
             return None if self.backing_off(state, head, now_ms) else SendReason.RETRY
         if head.root is not head:
             return SendReason.RETRY  # of a batch that was split
-        if head.state is not BatchState.OPEN:
+        if head.grown or head.state is not BatchState.OPEN:
             return head.send_reason or SendReason.FULL
         accumulator = self._accumulator
         if accumulator.closed:

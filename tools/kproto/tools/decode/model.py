@@ -47,7 +47,8 @@ class StreamPiece:
 
     conn: numbered from 1 in the order of appearance; endpoints: "host:port" of the sender and of the receiver;
     time_ns: when the segment that completed it came; gap: bytes that are missing before it; ended: the direction, or
-    with a reset the connection, has ended behind it; findings: of the stream, for the next frame.
+    with a reset the connection, has ended behind it; findings: of the stream, for the next frame. client: which of the
+    endpoints opened the connection, None where that was not captured. cut: the gap was sent, but the capture cut it.
     """
 
     conn: int
@@ -58,6 +59,8 @@ class StreamPiece:
     gap: int = 0
     ended: bool = False
     findings: tuple[Finding, ...] = ()
+    client: str | None = None
+    cut: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,9 @@ class Frame:
 
     number: in capture order of the last byte, from 1; request: whether the client sent it; size: as its length says,
     more than len(data) where it was cut.
+
+    bare: it is no frame (number 0, no data), but carries findings that no frame would, of its connection, or of the
+    capture where conn is 0. ended: a bare one that tells that the connection has ended.
     """
 
     number: int
@@ -77,6 +83,8 @@ class Frame:
     data: bytes | memoryview
     size: int
     findings: tuple[Finding, ...] = ()
+    bare: bool = False
+    ended: bool = False
 
 
 @dataclass(slots=True)

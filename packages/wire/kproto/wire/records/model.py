@@ -81,6 +81,8 @@ class Compression(IntEnum):
         """The codec of a name ("zstd"), a number or a member; None is none. Raises EncodeError for anything else."""
         if codec is None:
             return cls.NONE
+        if codec.__class__ is cls:
+            return codec  # type: ignore[no-any-return]
         if isinstance(codec, str):
             if codec.upper() in cls.__members__:
                 return cls[codec.upper()]
