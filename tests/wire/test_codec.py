@@ -224,7 +224,7 @@ def test_a_version_out_of_range_names_the_range():
 
 def test_source_shows_the_generated_functions():
     assert "def codec(buf, p):" in codec.source(ProduceResponse, 10, "decode")
-    assert "def codec(message):" in codec.source(ProduceResponse, 10, "encode")
+    assert "def codec(message, join=join):" in codec.source(ProduceResponse, 10, "encode")
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ from kproto.client.errors import CorrelationMismatch
 from kproto.client.frame_stream import FrameStream, Observe
 from kproto.client.in_flight import InFlightRequest, InFlightRequests
 from kproto.client.redaction import redact_request, redact_response
-from kproto.wire import DecodeError, Request, Response, encode_request, frame
+from kproto.wire import DecodeError, Request, Response, frame
+from kproto.wire.envelope import encode_request_parts
 
 __all__ = ["Pipeline"]
 
@@ -46,14 +47,14 @@ class Pipeline:
         Raises EncodeError, and what `FrameStream.write` raises; then nothing was sent, and no number used.
         """
         correlation_id = self._correlation_id
-        data = encode_request(request, version, correlation_id=correlation_id, client_id=self._client_id)
-        self.stream.write([data])
+        parts = encode_request_parts(request, version, correlation_id=correlation_id, client_id=self._client_id)
+        self.stream.write(parts)
         self._correlation_id = 0 if correlation_id == CORRELATION_ID_MAX else correlation_id + 1
         api = f"{type(request).__name__} v{version}"
         sent = InFlightRequest(correlation_id, api, version, response, token, now_ms, now_ms + timeout_ms)
         (self._unanswered if response is None else self.in_flight).add(sent)
         if self._observe is not None:
-            self._observe(True, redact_request(data))
+            self._observe(True, redact_request(b"".join(parts)))
 
     def written(self, size: int) -> list[InFlightRequest]:
         """So many bytes are out; the requests that are complete thereby, as no answer comes to them."""

@@ -97,7 +97,7 @@ class ProducerBatch(BatchRecords):
         self.identity, self.sequence = NO_IDENTITY, NO_SEQUENCE
         self.in_flight = False  # whether a request with it is unanswered; also of one that is given up
         self.open_outcome = False  # whether an attempt may have written it, as far as is known
-        self.data: bytes | None = None
+        self.data: bytes | bytearray | None = None
         self.done = False
         self.error: DeliveryError | None = None
         self.record_errors: Mapping[int, DeliveryError] = {}
@@ -158,7 +158,7 @@ class ProducerBatch(BatchRecords):
             if self.data is not None:
                 self.data = restamp(self.data, identity.producer_id, identity.epoch, sequence)
 
-    def send(self, node_id: int, leader_epoch: int) -> bytes:
+    def send(self, node_id: int, leader_epoch: int) -> bytes | bytearray:
         """It goes out: the bytes, the same for each attempt under one identity."""
         self._on(BatchEvent.SEND)
         self.in_flight = True
@@ -166,11 +166,10 @@ class ProducerBatch(BatchRecords):
         self.leader_epoch = leader_epoch
         return self.bytes()
 
-    def bytes(self) -> bytes:
+    def bytes(self) -> bytes | bytearray:
         """The batch as it is sent, under its identity; sealed."""
         if self.data is None:
-            self.data = self.builder.build(self.identity.producer_id, self.identity.epoch, self.sequence)
-            self.builder.discard()  # what it holds is the body again: once is enough
+            self.data = self.builder.finish(self.identity.producer_id, self.identity.epoch, self.sequence)
         return self.data
 
     def forget_bytes(self) -> None:

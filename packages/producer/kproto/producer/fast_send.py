@@ -14,7 +14,7 @@ one line because a debugger may stop at any other. Where there is no GIL, every 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from kproto.producer.batch import OnDelivery, ProducerBatch
@@ -103,7 +103,7 @@ def make_fast_send(
                     ticks = now_s >= batch.tick_end_s
                     if ticks:
                         at_ms = int(now_s * 1000)
-                        heads = record_heads(at_ms - builder.base_timestamp, index)
+                        heads: Sequence[bytes] = record_heads(at_ms - builder.base_timestamp, index)
                     else:
                         heads = batch.heads
                     head = heads[index]

@@ -48,7 +48,7 @@ class ProduceCall:
         """The message. acks: -1, 0 or 1; timeout_ms: that the broker may wait for its replicas."""
         by_topic: dict[str, list[ProduceRequest.TopicProduceData.PartitionProduceData]] = {}
         for partition, batch in self.batches.items():
-            data = ProduceRequest.PartitionProduceData(index=partition.partition, records=batch.bytes())
+            data = ProduceRequest.PartitionProduceData(index=partition.partition, records=batch.bytes())  # type: ignore[arg-type]  # any buffer may be encoded
             by_topic.setdefault(partition.topic, []).append(data)
         topics = []
         for name, partitions in by_topic.items():

@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 Decoder = Callable[[bytes, int], tuple[Any, int]]
-Encoder = Callable[[Any], bytes]
+Encoder = Callable[..., Any]
 
 DECODE_REFUSALS = (Refused, DecodeError, IndexError, struct.error, ValueError, OverflowError)
 ENCODE_REFUSALS = (*DECODE_REFUSALS, TypeError, AttributeError, KeyError)
@@ -88,6 +88,16 @@ def encode(message: Message, version: int) -> bytes:
     return oracle.encode(message, version)
 
 
+def encode_parts(message: Message, version: int) -> list[bytes | memoryview]:
+    """See `Message.encode_parts`."""
+    encoder = message._encoders.get(version) or generated_encoder(type(message), version)
+    try:
+        return encoder(message, list)  # type: ignore[no-any-return]
+    except ENCODE_REFUSALS:
+        pass
+    return [oracle.encode(message, version)]
+
+
 def generated_decoder(cls: type[Message], version: int) -> Decoder:
     """The function behind `decode`: (bytes, offset) to (message, offset behind it). Raises any of DECODE_REFUSALS."""
     decoder = cls._decoders.get(version)
@@ -98,7 +108,8 @@ def generated_decoder(cls: type[Message], version: int) -> Decoder:
 
 
 def generated_encoder(cls: type[Message], version: int) -> Encoder:
-    """The function behind `encode`: message to bytes. Raises any of ENCODE_REFUSALS."""
+    """The function behind `encode`: message to bytes, or with `list` behind it to parts. Raises any of
+    ENCODE_REFUSALS."""
     encoder = cls._encoders.get(version)
     if encoder is None:
         encoder = _compiled(*encoder_source(cls.construct(version), version), f"{cls.__name__} v{version} encoder")

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 from kproto.wire.errors import DecodeError, TrailingBytes, WireError
-from kproto.wire.frame import frame
+from kproto.wire.frame import frame, frame_length
 from kproto.wire.header import RequestHeader, ResponseHeader, request_header_version, response_header_version
 from kproto.wire.messages import REQUESTS
 from kproto.wire.schema import Message, Request, Response
@@ -21,15 +21,24 @@ __all__ = [
     "decode_response",
     "decode_response_prefix",
     "encode_request",
+    "encode_request_parts",
     "encode_response",
     "request_class",
 ]
 
 R = TypeVar("R", bound=Response)
+LARGE_PART = 1 << 11  # bytes, from which on another copy costs more than another piece
 
 
 def encode_request(request: Request, version: int, *, correlation_id: int, client_id: str | None) -> bytes:
     """The frame of a request, with its length. Raises EncodeError; WireError for a request class without an API key."""
+    return b"".join(encode_request_parts(request, version, correlation_id=correlation_id, client_id=client_id))
+
+
+def encode_request_parts(
+    request: Request, version: int, *, correlation_id: int, client_id: str | None
+) -> list[bytes | memoryview]:
+    """The same in few pieces, of which the large ones are the message's own, not copied. Raises as `encode_request`."""
     if request.api_key is None:
         raise WireError(f"{type(request).__name__} has no API key")
     header_version = request_header_version(type(request), version)
@@ -39,7 +48,18 @@ def encode_request(request: Request, version: int, *, correlation_id: int, clien
         correlation_id=correlation_id,
         client_id=client_id if header_version else "",
     )
-    return frame(header.encode(header_version) + request.encode(version))
+    small: list[bytes | memoryview] = [header.encode(header_version)]
+    parts: list[bytes | memoryview] = []
+    for part in request.encode_parts(version):
+        if len(part) < LARGE_PART:
+            small.append(part)
+        else:
+            parts += (b"".join(small), part)
+            small = []
+    if small:
+        parts.append(b"".join(small))
+    parts[0] = frame_length(sum(map(len, parts))) + parts[0]
+    return parts
 
 
 def request_class(payload: bytes, requests: Mapping[int, type[Request]] = REQUESTS) -> tuple[type[Request], int]:

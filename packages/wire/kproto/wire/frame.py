@@ -11,7 +11,7 @@ from typing import Final
 
 from kproto.wire.errors import BadCount, EncodeError, Underrun
 
-__all__ = ["FRAME_SIZE_MAX", "FrameReader", "frame"]
+__all__ = ["FRAME_SIZE_MAX", "FrameReader", "frame", "frame_length"]
 
 FRAME_SIZE_MAX: Final = 100 * 1024 * 1024  # bytes; Kafka's default for socket.request.max.bytes
 PREFIX: Final = Struct(">i")
@@ -23,9 +23,14 @@ def frame(payload: bytes, size_max: int = FRAME_SIZE_MAX) -> bytes:
     >>> frame(b"abc").hex()
     '00000003616263'
     """
-    if len(payload) > size_max:
-        raise EncodeError("frame", len(payload), f"a frame holds at most {size_max} bytes")
-    return PREFIX.pack(len(payload)) + payload
+    return frame_length(len(payload), size_max) + payload
+
+
+def frame_length(size: int, size_max: int = FRAME_SIZE_MAX) -> bytes:
+    """What stands before a payload of this size. Raises EncodeError above `size_max` bytes."""
+    if size > size_max:
+        raise EncodeError("frame", size, f"a frame holds at most {size_max} bytes")
+    return PREFIX.pack(size)
 
 
 class FrameReader:

@@ -241,6 +241,10 @@ class Message(Struct, abstract=True):
         """The bytes of this version. Raises EncodeError, FieldUnavailable, WireError for a version out of range."""
         return codec.encode(self, version)
 
+    def encode_parts(self, version: int) -> list[bytes | memoryview]:
+        """The same in pieces, of which the large ones are the message's own, not copied. Raises as `encode`."""
+        return codec.encode_parts(self, version)
+
 
 class Request(Message, abstract=True):
     """A message that a client sends."""

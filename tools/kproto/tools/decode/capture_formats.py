@@ -62,9 +62,7 @@ def _formats(u16: Construct, u32: Construct, s64: Construct) -> Formats:
         tsoffset=Struct("seconds" / s64),
         enhanced_packet=Struct("interface" / u32, "high" / u32, "low" / u32, "captured" / u32, "size" / u32),
         simple_packet=Struct("size" / u32),
-        old_packet=Struct(
-            "interface" / u16, "drops" / u16, "high" / u32, "low" / u32, "captured" / u32, "size" / u32
-        ),
+        old_packet=Struct("interface" / u16, "drops" / u16, "high" / u32, "low" / u32, "captured" / u32, "size" / u32),
     )
 
 

@@ -25,7 +25,7 @@ TABLE_SIZE: Final = len(UNSIGNED_VARINT_TABLE)
 
 
 def encoder_source(fields: Fields, version: int) -> tuple[str, dict[str, Any]]:
-    """The source of `codec(message)`, and the scope to execute it in."""
+    """The source of `codec(message, join)`, and the scope to execute it in. join: of the parts; of bytes unless given."""
     module = Module(
         Refused=runtime.Refused,
         FLAGS=runtime.FLAGS,
@@ -36,7 +36,7 @@ def encoder_source(fields: Fields, version: int) -> tuple[str, dict[str, Any]]:
         join_tags=runtime.join_tags,
         join=b"".join,
     )
-    function = module.function("codec", "message")
+    function = module.function("codec", "message", "join=join")
     function.line("parts = []")
     writer = _Writer(function, version)
     writer.struct(fields, "message")

@@ -3,7 +3,7 @@
 Layer: wire. `schema.py` declares the format; `builder.py` and `reader.py`, proven equal to it, are what serves.
 """
 
-from kproto.wire.records.builder import RecordBatchBuilder, restamp
+from kproto.wire.records.builder import RecordBatchBuilder
 from kproto.wire.records.columns import RecordColumns
 from kproto.wire.records.legacy import LegacyBatch
 from kproto.wire.records.model import (
@@ -19,6 +19,7 @@ from kproto.wire.records.model import (
 )
 from kproto.wire.records.reader import DECOMPRESSED_SIZE_MAX, ControlRecord, RecordBatch, read_record_batches
 from kproto.wire.records.record_heads import record_heads, sized_bytes
+from kproto.wire.records.stamp import restamp
 
 __all__ = [
     "DECOMPRESSED_SIZE_MAX",

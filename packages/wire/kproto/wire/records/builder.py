@@ -7,13 +7,11 @@ Source: KIP-98; org.apache.kafka.common.record.MemoryRecordsBuilder, DefaultReco
 from __future__ import annotations
 
 from collections.abc import Iterable
-from struct import Struct
 from typing import Final
 
-from kproto.wire.errors import DecodeError, EncodeError
+from kproto.wire.errors import EncodeError
 from kproto.wire.records.columns import RecordColumns
 from kproto.wire.records.compression import check_level, compress
-from kproto.wire.records.crc import crc32c
 from kproto.wire.records.header_writer import NULL, ZIGZAG, encode_headers, nullable_bytes
 from kproto.wire.records.model import (
     NO_PRODUCER_EPOCH,
@@ -23,24 +21,14 @@ from kproto.wire.records.model import (
     RECORD_BATCH_OVERHEAD,
     Compression,
 )
+from kproto.wire.records.stamp import HEADER_GAP, check_stamp, pack_header
 from kproto.wire.varint import encode_varint, encode_varlong
 
-__all__ = ["RecordBatchBuilder", "restamp"]
+__all__ = ["RecordBatchBuilder"]
 
 TIMESTAMP_MAX: Final = 2**63 - 2  # ms: so that its distance from any first timestamp, -1 included, fits 64 bits
 BATCH_SIZE_MAX: Final = 2**31 - 1 + 12  # the length field does not count the offset and itself
 TRANSACTIONAL: Final = 0x10
-
-# base offset, length, leader epoch, magic, crc: the last four bytes are written apart
-PREFIX: Final = Struct(">qiibI")
-# attributes, last offset delta, base and max timestamp, producer id, epoch, base sequence, count
-COVERED: Final = Struct(">hiqqqhii")
-COVERED_AT: Final = PREFIX.size
-STAMP: Final = Struct(">qhi")  # producer id, epoch, base sequence
-STAMP_AT: Final = COVERED_AT + 22
-CRC: Final = Struct(">I")
-CRC_AT: Final = 17
-assert PREFIX.size + COVERED.size == RECORD_BATCH_OVERHEAD
 
 # Look-ups in place of arithmetic: a length, count or delta below 8192 has a varint of one or two bytes.
 ZIGZAG_PLUS_SIZE: Final = tuple(range(1, 65)) + tuple(range(66, 8194))  # a length and the bytes of its varint
@@ -65,8 +53,8 @@ class RecordBatchBuilder:
 
     __slots__ = (
         "_base",
-        "_body",
-        "_body_count",
+        "_data",
+        "_data_count",
         "_discarded",
         "_head",
         "_sealed",
@@ -93,13 +81,13 @@ class RecordBatchBuilder:
         self.base_timestamp = NO_TIMESTAMP
         """The first record's timestamp, in ms since the epoch; -1 while the batch is empty."""
         self.max_timestamp = NO_TIMESTAMP
-        self.parts: list[bytes] = []
+        self.parts: list[bytes] = [HEADER_GAP]
         """What is appended, in pieces; who adds a record here counts it in `count` and `size`, too."""
         self._timestamp = NOT_YET  # the last one, and its head: records of one millisecond come together
         self._head = NULL
         self._base = NOT_YET
-        self._body = b""
-        self._body_count = 0
+        self._data = bytearray()  # the batch, as far as it was built: with a header that `build` packs
+        self._data_count = 0
         self._sealed = False
         self._discarded = False
 
@@ -236,13 +224,13 @@ class RecordBatchBuilder:
         May be called again. The memory of the single records is given back.
         """
         if not self._sealed:
-            self._compressed_body()
+            self._compress()
             self.parts = []
             self._base = self._timestamp = NOT_YET  # so that `append` comes to where it is refused
             self._sealed = True
-        size = RECORD_BATCH_OVERHEAD + len(self._body)
+        size = len(self._data)
         if self._discarded:
-            self._body = b""
+            self._data = bytearray()
         return size
 
     def discard(self) -> None:
@@ -253,7 +241,7 @@ class RecordBatchBuilder:
         self._discarded = self._sealed = True
         self._base = self._timestamp = NOT_YET
         self.parts = []
-        self._body = b""
+        self._data = bytearray()
 
     def build(
         self,
@@ -268,6 +256,21 @@ class RecordBatchBuilder:
         Raises EncodeError for an empty batch, a batch above 2**31 bytes, a producer id without epoch and sequence, and
         a transactional batch without a producer id.
         """
+        return bytes(self._build(producer_id, producer_epoch, base_sequence, transactional))
+
+    def finish(
+        self,
+        producer_id: int = NO_PRODUCER_ID,
+        producer_epoch: int = NO_PRODUCER_EPOCH,
+        base_sequence: int = NO_SEQUENCE,
+        transactional: bool = False,
+    ) -> bytearray:
+        """As `build`, but in the memory of the builder, not copied; then it is discarded."""
+        data = self._build(producer_id, producer_epoch, base_sequence, transactional)
+        self.discard()
+        return data
+
+    def _build(self, producer_id: int, producer_epoch: int, base_sequence: int, transactional: bool) -> bytearray:
         check_stamp(producer_id, producer_epoch, base_sequence)
         if transactional and producer_id == NO_PRODUCER_ID:
             raise EncodeError("RecordBatch producer_id", producer_id, "a transactional batch needs one")
@@ -277,51 +280,18 @@ class RecordBatchBuilder:
             raise EncodeError("RecordBatch", self.count, "was discarded")
         if self.size > BATCH_SIZE_MAX:
             raise EncodeError("RecordBatch", self.size, f"a batch has at most {BATCH_SIZE_MAX} bytes")
-        body = self._compressed_body()
-        covered = COVERED.pack(
-            self.compression | (TRANSACTIONAL if transactional else 0),
-            self.count - 1,
-            self.base_timestamp,
-            self.max_timestamp,
-            producer_id,
-            producer_epoch,
-            base_sequence,
-            self.count,
-        )
-        prefix = PREFIX.pack(0, len(body) + RECORD_BATCH_OVERHEAD - 12, -1, 2, crc32c(body, crc32c(covered)))
-        return b"".join((prefix, covered, body))
+        data = self._compress()
+        attributes = self.compression | (TRANSACTIONAL if transactional else 0)
+        base, newest = self.base_timestamp, self.max_timestamp
+        pack_header(data, attributes, self.count, base, newest, producer_id, producer_epoch, base_sequence)
+        return data
 
-    def _compressed_body(self) -> bytes:
-        if self._body_count != self.count:
-            body = b"".join(self.parts)
-            self._body = compress(self.compression, body, self.compression_level)
-            self._body_count = self.count
-        return self._body
-
-
-def check_stamp(producer_id: int, producer_epoch: int, base_sequence: int) -> None:
-    """Raises EncodeError unless all three are there, or none: a broker takes nothing in between."""
-    bounds = (
-        (producer_id, 63, "producer_id"),
-        (producer_epoch, 15, "producer_epoch"),
-        (base_sequence, 31, "base_sequence"),
-    )
-    for value, bits, name in bounds:
-        if not -1 <= value < 2**bits:
-            raise EncodeError(f"RecordBatch {name}", value, f"lies between -1 and 2**{bits} - 1")
-        if (value >= 0) != (producer_id >= 0):
-            raise EncodeError(f"RecordBatch {name}", value, "producer id, epoch and sequence come together")
-
-
-def restamp(batch: bytes, producer_id: int, producer_epoch: int, base_sequence: int) -> bytes:
-    """A copy of a built batch under another producer id, epoch and sequence; the checksum is made anew.
-
-    Raises EncodeError as `build`, DecodeError for bytes that are no v2 batch.
-    """
-    check_stamp(producer_id, producer_epoch, base_sequence)
-    if len(batch) < RECORD_BATCH_OVERHEAD or batch[16] != 2:
-        raise DecodeError("RecordBatch", 16, "a batch of magic 2", f"{len(batch)} bytes of something else")
-    stamped = bytearray(batch)
-    STAMP.pack_into(stamped, STAMP_AT, producer_id, producer_epoch, base_sequence)
-    CRC.pack_into(stamped, CRC_AT, crc32c(memoryview(stamped)[COVERED_AT:]))
-    return bytes(stamped)
+    def _compress(self) -> bytearray:
+        if self._data_count != self.count or not self._data:
+            if self.compression is Compression.NONE:
+                self._data = bytearray().join(self.parts)
+            else:
+                body = b"".join(self.parts[1:])
+                self._data = bytearray().join((HEADER_GAP, compress(self.compression, body, self.compression_level)))
+            self._data_count = self.count
+        return self._data

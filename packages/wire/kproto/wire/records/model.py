@@ -82,7 +82,7 @@ class Compression(IntEnum):
         if codec is None:
             return cls.NONE
         if codec.__class__ is cls:
-            return codec  # type: ignore[no-any-return]
+            return codec
         if isinstance(codec, str):
             if codec.upper() in cls.__members__:
                 return cls[codec.upper()]
