@@ -64,6 +64,7 @@ class Endings:
         queue = queue_of(self.accumulator, batch.partition.partition)
         if batch in queue.batches:
             queue.batches.remove(batch)
+            queue.forget_open()
             batch.close()
             self.accumulator.seal(batch)
             self.accumulator.charge_all_sealed()  # as a pass of the sender does, which is not here

@@ -166,39 +166,47 @@ def test_d10_compressed_batches_grow_with_what_is_learned_and_shrink_when_it_was
     assert shrunk[-1] <= 4_096, "one surprise is enough"
 
 
-def test_batches_grow_while_one_of_their_partition_waits_before_them():
+def test_batches_grow_while_they_wait():
     step = FIVE + 1
     accumulator = accumulator_of(batch_size=step, batch_growth_max_bytes=3 * step)
-    results = [append(accumulator) for _ in range(11)]
-    assert shape(accumulator) == [5, 6] and results[10].ready and not results[10].opened
+    results = [append(accumulator) for _ in range(6)]
+    assert [result.ready for result in results] == [False] * 5 + [True] and shape(accumulator) == [6]
     for _ in range(20):
         append(accumulator)
-    first, grown, _ = queue_of(accumulator).batches
-    assert (first.limit, grown.limit) == (step, 3 * step) and 15 < grown.count < 25
+    grown, second = queue_of(accumulator).batches
+    assert grown.grown and grown.limit == 3 * step and grown.state is BatchState.WAITING and 15 < grown.count < 25
+    assert second.limit in (step, 2 * step)
     assert grown.reserved == 3 * step + BATCH_MEMORY
     assert sum(batch.reserved for batch in queue_of(accumulator).batches) == accumulator.memory.used
 
 
 def test_a_batch_that_grows_is_news_and_one_that_cannot_is_closed():
     accumulator = accumulator_of(batch_size=FIVE + 1, batch_growth_max_bytes=2 * (FIVE + 1))
-    for _ in range(11):
+    for _ in range(6):
         append(accumulator)
-    assert shape(accumulator) == [5, 6]
+    assert shape(accumulator) == [6] and list(accumulator.news)
     accumulator.news.clear()
     assert [append(accumulator).ready for _ in range(4)] == [False] * 4
-    grown = queue_of(accumulator).batches[1]
+    grown = queue_of(accumulator).batches[0]
     assert append(accumulator, bytes(FIVE)).batch is not grown, "more than one step does not help this record"
     assert grown.state is BatchState.WAITING
 
 
+def test_a_batch_grows_by_what_is_left_of_its_growth():
+    accumulator = accumulator_of(batch_size=FIVE + 1, batch_growth_max_bytes=FIVE + 20)
+    for _ in range(8):
+        append(accumulator)
+    assert queue_of(accumulator).batches[0].limit == FIVE + 20
+
+
 def test_a_batch_does_not_grow_where_memory_is_short():
     accumulator = accumulator_of(
-        batch_size=FIVE + 1, batch_growth_max_bytes=10 * FIVE, buffer_memory=2 * (FIVE + 1 + BATCH_MEMORY) + 10
+        batch_size=FIVE + 1, batch_growth_max_bytes=10 * FIVE, buffer_memory=FIVE + 1 + BATCH_MEMORY + 10
     )
-    for _ in range(10):
+    for _ in range(5):
         append(accumulator)
     assert append(accumulator) is None
-    assert shape(accumulator) == [5, 5] and queue_of(accumulator).tail is None
+    assert shape(accumulator) == [5] and queue_of(accumulator).tail is None
 
 
 # What is asked of an append

@@ -147,7 +147,7 @@ def test_trap_1_metadata_and_room_share_one_limit(server, monkeypatch):
     with Producer(server.bootstrap_servers, max_block_ms=10_000) as producer:
         seen = []
         appends = producer._appends
-        wait_for_topic, with_room = appends._wait_for_topic, appends._with_room
+        wait_for_topic, with_room = appends._wait_for_topic, appends.with_room
 
         def slow(topic, partition, limit_ms):
             seen.append(limit_ms)
@@ -168,7 +168,7 @@ def test_trap_1_metadata_and_room_share_one_limit(server, monkeypatch):
 
         monkeypatch.setattr(module, "time", Clock)
         monkeypatch.setattr(appends, "_wait_for_topic", slow)
-        monkeypatch.setattr(appends, "_with_room", room)
+        monkeypatch.setattr(appends, "with_room", room)
         producer.send("orders", b"a", partition=0)
         producer.send("orders", b"b", partition=1)
     assert seen == [10_000, 6_000, 10_000]

@@ -254,7 +254,7 @@ class TestForked:
 
     def test_a_child_made_while_another_thread_sends_does_not_hang(self, server):
         """The lock is held in the child for ever, by a thread that it does not have."""
-        with Producer(server.bootstrap_servers) as producer:
+        with Producer(server.bootstrap_servers, linger_ms=60_000) as producer:
             future = producer.send("orders", b"a", partition=0)
             held, go_on = threading.Event(), threading.Event()
 

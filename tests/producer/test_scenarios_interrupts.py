@@ -265,7 +265,8 @@ def test_a_handler_that_flushes_while_a_batch_is_compressed_does_not_wait_for_it
     monkeypatch.setattr(builder, "compress", interrupted)
     before = signal.signal(signal.SIGALRM, flushes)
     try:
-        with Producer(server.bootstrap_servers, linger_ms=60_000, batch_size=200) as producer:
+        settings = {"linger_ms": 60_000, "batch_size": 200, "compression_type": "gzip"}
+        with Producer(server.bootstrap_servers, **settings) as producer:
             futures = [producer.send("orders", b"x" * 50, partition=0) for _ in range(10)]
             producer.flush(WAIT_S)
     finally:

@@ -10,7 +10,7 @@ from kproto.wire import EncodeError
 from kproto.wire.records import RecordBatchBuilder, RecordColumns, read_record_batches
 
 AT_MS = 1_700_000_000_000
-LENGTHS = st.sampled_from([0, 1, 10, 63, 64, 100, 127, 128, 300, 8191, 8192, 70_000])
+LENGTHS = st.sampled_from([0, 1, 10, 63, 64, 100, 127, 128, 300, 8170, 8190, 8191, 8192, 70_000])
 DATA = st.one_of(st.none(), LENGTHS.map(bytes), st.binary(max_size=80))
 
 
@@ -107,12 +107,72 @@ def test_batch_after_batch_all_of_them_are_taken_in_order(records, size_limit):
     assert found == [(key, value, tuple(headers)) for key, value in zip(expected, values, strict=True)]
 
 
+@pytest.mark.parametrize("limit", [*range(3000, 3040), 61, 0])
+def test_short_records_take_the_room_that_long_ones_would_have_needed(limit):
+    values = [b"%d" % number for number in range(900)] + [bytes(9000)]
+    one, other = RecordBatchBuilder(), RecordBatchBuilder()
+    taken = one.extend(AT_MS, RecordColumns(None, values), size_limit=limit)
+    assert taken == one_by_one(other, AT_MS, None, values, (), 0, limit)
+    assert b"".join(one.parts) == b"".join(other.parts)
+
+
+@given(columns_of_some_kind(), st.integers(0, 70), st.sampled_from([0, 70, 1 << 20, 1 << 61, -1]))
+def test_no_record_takes_more_than_is_said(records, before, delta):
+    columns, values = RecordColumns(*records), records[1]
+    sizes = []
+    for place in range(len(values)):
+        taken, data = columns.take(place, place + 1, 1 << 20, before, delta)
+        assert taken == 1 and len(data) <= columns.size_max(place) <= columns.largest_max
+        sizes.append(len(data))
+    for place in range(len(values)):
+        assert sum(sizes[place:]) <= columns.size_from(place)
+
+
+def test_no_batch_has_so_many_records():
+    assert RecordColumns(None, [b"a"]).take(0, None, 1000, 1 << 34, 0) == (0, b"")
+
+
+class WatchedList(list):
+    """Counts what is copied out of it."""
+
+    copied = 0
+
+    def __getitem__(self, place):
+        found = super().__getitem__(place)
+        self.copied += len(found) if type(place) is slice else 1
+        return found
+
+
+@pytest.mark.parametrize(
+    "values", [[b"same"] * 5000, [bytes(size % 7) for size in range(5000)]], ids=["alike", "mixed"]
+)
+def test_what_a_batch_costs_does_not_depend_on_how_many_records_wait(values):
+    values, keys = WatchedList(values), WatchedList(values)
+    columns = RecordColumns(keys, values)
+    for start in (0, 2500, 4990):
+        values.copied = keys.copied = 0
+        taken = RecordBatchBuilder().extend(AT_MS, columns, start, size_limit=1000)
+        assert values.copied == keys.copied == taken > 9
+
+
+@pytest.mark.parametrize(
+    ("start", "stop", "taken"), [(0, 3, 3), (2, 3, 1), (3, 99, 7), (4, 4, 0), (5, 2, 0), (10, None, 0), (11, None, 0)]
+)
+def test_from_start_up_to_stop(start, stop, taken):
+    values = [b"%d" % number for number in range(10)]
+    builder = RecordBatchBuilder()
+    assert builder.extend(AT_MS, RecordColumns(None, values), start, stop) == builder.count == taken
+    found = [record.value for batch in read_record_batches(builder.build()) for record in batch] if taken else []
+    assert found == values[start : start + taken]
+
+
 @pytest.mark.parametrize(
     ("keys", "values", "said"),
     [
         ([b"a"], [b"a", b"b"], "keys, for 2 values"),
         (None, [b"a", "text"], "value.*text"),
         ([b"a", 5], [b"a", b"b"], "key.*5"),
+        ([None, "k", 5], [b"a", b"b", None], "key.*'k'"),
         (None, [bytearray(b"a")], "value"),
     ],
 )

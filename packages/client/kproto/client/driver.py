@@ -28,7 +28,7 @@ __all__ = ["Driver", "monotonic_ms"]
 READ_SIZE: Final = 1 << 18  # bytes
 READS_MAX: Final = 8  # of one socket in a pass: then the others have their turn
 DECISIONS_MAX: Final = 100  # of a core in a pass: then the loop has its turn
-HELPED_MIN: Final = 3  # passes of other threads since the loop's last look, from which on it leaves the work to them
+HELP_NS: Final = 5_000_000  # after another thread has helped, the loop leaves the work to it for so long
 DELIVERY_NS: Final = 5_000_000  # for so long who delivers is expected back
 NAP_S: Final = 0.002  # until it looks again
 BUFFERS_MAX: Final = 512  # of one sendmsg; systems take 1024
@@ -82,11 +82,11 @@ class Driver:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ms: int | None = None
         self._deadline_ms: int | None = None
-        self._helped = 0  # passes that other threads have made, and how many the loop has seen of them
-        self._helped_seen = 0
         self._delivering_ns = 0  # since when somebody is in `deliver`
         self._napping = False
         self._closed = False
+        self.helped_ns = 0
+        """When another thread has found something to do last, and has made a pass, or is about to; monotonic."""
         self.awaited = 0
         """How many threads wait for what passes bring: meanwhile the loop leaves them to nobody."""
 
@@ -99,7 +99,6 @@ class Driver:
         """Make a pass over all connections, unless somebody is making one: then he makes another."""
         calls = self._calls
         calls.append(_nothing)  # seen by whoever holds the guard, however late he looks
-        self._helped += 1
         while calls:
             with self._shield():
                 if not self._guard.acquire(blocking=False):
@@ -299,9 +298,9 @@ class Driver:
     # so keep them from making any.
 
     def _is_helped(self) -> bool:
-        seen, self._helped_seen = self._helped_seen, self._helped
-        helped = self._helped - seen >= HELPED_MIN or self._guard.locked()
-        helped = helped or time.monotonic_ns() - self._delivering_ns < DELIVERY_NS
+        now_ns = time.monotonic_ns()
+        helped = now_ns - self.helped_ns < HELP_NS or self._guard.locked()
+        helped = helped or now_ns - self._delivering_ns < DELIVERY_NS
         return helped and not self.awaited and not self._closed
 
     def _nap(self) -> None:
@@ -325,18 +324,14 @@ class Driver:
             self._loop.call_later(NAP_S, self._on_nap_over)
         else:
             self._rest(False)
-            self._run_own_pass()
-
-    def _run_own_pass(self) -> None:
-        self.run_pass()
-        self._helped_seen = self._helped
+            self.run_pass()
 
     def _on_readable(self, link: Link) -> None:
         if self._is_helped():
             self._nap()
         else:
             link.readable = True
-            self._run_own_pass()
+            self.run_pass()
 
     def _on_timer(self) -> None:
         self._timer = self._timer_ms = None
@@ -345,12 +340,12 @@ class Driver:
         if self._is_helped():
             self._nap()
         else:
-            self._run_own_pass()
+            self.run_pass()
 
     def _on_wake(self) -> None:
         self._woken = False
         self._rest(False)
-        self._run_own_pass()
+        self.run_pass()
 
     def _on_writable(self, link: Link) -> None:
         if not link.connected:
@@ -358,7 +353,7 @@ class Driver:
         elif self._is_helped():
             self._nap()
         else:
-            self._run_own_pass()
+            self.run_pass()
 
 
 def _nothing(now_ms: int) -> None:

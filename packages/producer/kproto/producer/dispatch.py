@@ -141,8 +141,8 @@ class Dispatch:
                 self._lanes.look(state, now_ms)
                 continue
             reason = self._lanes.reason(state, head, now_ms)
-            if reason is None and (head.attempts or state.sequences.in_flight):
-                continue  # backing off; or busy, and better off with a fuller batch, which has time to linger
+            if reason is None and head.attempts:
+                continue  # backing off
             held = self._gate(state, head, lane)
             if held is None:
                 held = self._prepare(state, head, reason or SendReason.PIGGYBACK)

@@ -30,7 +30,8 @@ __all__ = ["EngineThread"]
 ABORT_S: Final = 0.1  # for a pass that is under way, when the producer is closed by force
 JOIN_S: Final = 0.1
 HELP_GAP_NS: Final = 500_000  # between passes of those who send; longer passes are made less often
-HELP_GAP_MAX_NS: Final = 4_000_000
+HELP_GAP_MAX_NS: Final = 3_000_000
+CALLS_MANY: Final = 2  # of the five that may be in flight: then answers are to be read soon
 POLL_S: Final = 0.005  # between passes of one who waits while the thread is in callbacks, and so reads nothing
 LOOK_S: Final = 1.0  # between looks whether it is
 
@@ -65,7 +66,7 @@ class EngineThread:
         """What no waiting for metadata cures, and how often that has come."""
         self._seen: tuple[Any, ...] = ()
         self._calls_back = False
-        self._help_again_ns = 0
+        self._help_soon_ns = self._help_again_ns = 0
         self._closing = False
         self._ending = False
         self._loop = asyncio.SelectorEventLoop()
@@ -158,11 +159,14 @@ class EngineThread:
 
         Put off only while an answer is due: with that comes a pass, or with the end of the loop's nap.
         """
-        began_ns = time.monotonic_ns()
-        if began_ns >= self._help_again_ns or not self.engine.sender.calls:
+        self.driver.helped_ns = began_ns = time.monotonic_ns()
+        calls = self.engine.sender.calls
+        if not calls or began_ns >= (self._help_soon_ns if calls >= CALLS_MANY else self._help_again_ns):
             self.run_pass()
             ended_ns = time.monotonic_ns()
-            self._help_again_ns = ended_ns + max(HELP_GAP_NS, min(2 * (ended_ns - began_ns), HELP_GAP_MAX_NS))
+            self._help_soon_ns = ended_ns + HELP_GAP_NS
+            longer_ns = min((ended_ns - began_ns) * 3 // 2, HELP_GAP_MAX_NS)
+            self._help_again_ns = ended_ns + max(HELP_GAP_NS, longer_ns)
 
     def run_pass(self) -> None:
         """Make a pass. Whatever interrupts it, the producer's own thread goes on with what is left."""

@@ -109,7 +109,7 @@ def _codes(part: Any) -> list[str]:
     if isinstance(part, Struct):
         return [code for each in part.subcons for code in _codes(each)]
     if isinstance(part, FormatField):
-        return [str(part.fmtstr)]
+        return [str(part.fmtstr) if part.sizeof() > 1 else str(part.fmtstr).lstrip("<>")]
     if type(part) is type(Padding(1)):
         return [f"{part.sizeof()}x"]
     raise TypeError(f"{part!r} has no layout: numbers and padding have one")

@@ -6,27 +6,18 @@ Source: https://kafka.apache.org/protocol#protocol_common
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
+from kproto.tools.decode.frame_cutter import HELD_MAX, Bytes, FrameCutter, Shared, shown
 from kproto.tools.decode.model import Finding, Frame, StreamPiece
 from kproto.tools.decode.plausible import find_request, find_response, is_chain, request_at
 from kproto.tools.decode.tls_hello import hello_missing, is_tls, server_name
-from kproto.wire import FRAME_SIZE_MAX
 
-__all__ = ["FrameSide", "Shared", "Step", "shown"]
+__all__ = ["FrameSide", "Step"]
 
-HELD_MAX: Final = 160 * 1024 * 1024  # bytes of unfinished frames, beyond which the one that grows is given up
-KEPT_MAX: Final = 64 * 1024  # bytes that stay of a frame that is given up: its header, at least
-SHORT_SIZE: Final = {True: 8, False: 4}  # bytes: SASL's tokens, which have no header, may be shorter than requests
-SHORT_MAX: Final = 8  # of them in a row
 BYTES_PER_VERIFICATION: Final = 16_384  # so that hostile bytes are not decoded over and over
 VERIFICATIONS_MIN: Final = 16
-SHOWN: Final = 16
-
-Bytes = bytes | bytearray | memoryview
 
 
 class Step(Enum):
@@ -41,73 +32,18 @@ class Step(Enum):
     """TLS, or something else that is not read."""
 
 
-@dataclass(slots=True)
-class Shared:
-    """Of all directions. number: of the last frame; held: bytes of unfinished ones; outstanding: correlation ids of a
-    connection that wait for an answer."""
-
-    outstanding: Callable[[int], Collection[int]]
-    number: int = 0
-    held: int = 0
-
-
-def shown(data: Bytes) -> str:
-    """The first bytes, for people."""
-    begin = bytes(data[:SHOWN])
-    return f"{begin.hex(' ')} {begin.decode('ascii', 'replace')!r}"
-
-
-class FrameSide:
+class FrameSide(FrameCutter):
     """See module. opened: whether the opening of the connection was captured. findings: for the next frame."""
 
-    __slots__ = (
-        "_buffer",
-        "_have",
-        "_hole",
-        "_position",
-        "_shared",
-        "_short",
-        "_size",
-        "_skipped",
-        "_verified",
-        "begin",
-        "broker",
-        "client",
-        "client_id",
-        "conn",
-        "ended",
-        "findings",
-        "given",
-        "request",
-        "step",
-        "time_ns",
-    )
+    __slots__ = ("_skipped", "_verified", "begin", "ended", "step")
 
     def __init__(self, shared: Shared, conn: int, client: str, broker: str, request: bool, opened: bool) -> None:
-        self._shared = shared
-        self.conn = conn
-        self.client = client
-        self.broker = broker
-        self.request = request
+        super().__init__(shared, conn, client, broker, request)
         self.step = Step.FIRST if opened else Step.LOST
-        self.findings: list[Finding] = []
-        self.given = 0
         self.begin = b""
-        self.client_id: bytes | None = None
         self.ended = False
-        self.time_ns = 0
-        self._buffer = bytearray()
-        self._size = -1
-        self._have = 0
-        self._hole: Finding | None = None
-        self._position = 0
-        self._short = 0
         self._skipped = 0
         self._verified = 0
-
-    @property
-    def name(self) -> str:
-        return "the client" if self.request else "the broker"
 
     @property
     def skipped(self) -> int:
@@ -121,15 +57,12 @@ class FrameSide:
             self.findings += piece.findings
         if piece.gap:
             self._gap(piece.gap, piece.cut, out)
-        data = piece.data
-        if len(data):
-            if self.step is Step.IN_STEP:
-                self._take(data, out)
-            elif self.step is Step.FIRST:
-                self._first(data, out)
-            elif self.step is Step.LOST:
-                self._search(data, out)
-            self._position += len(data)
+        if len(piece.data):
+            if self.step is Step.FIRST:
+                self._first(piece.data, out)
+            else:
+                self._go_on(piece.data, out)
+            self._position += len(piece.data)
         if piece.ended:
             self.ended = True
 
@@ -145,95 +78,26 @@ class FrameSide:
             self.findings.append(Finding("unfinished", text, notice=not complete, offset=self._position))
         self._forget()
 
-    def _take(self, data: Bytes, out: list[Frame]) -> None:
-        at, end = 0, len(data)
-        while True:
-            if self._size < 0:
-                if self._buffer or end - at < 4:
-                    if at == end:
-                        return
-                    more = min(4 - len(self._buffer), end - at)
-                    self._buffer += data[at : at + more]
-                    at += more
-                    if len(self._buffer) < 4:
-                        return
-                    prefix = bytes(self._buffer)
-                    self._buffer.clear()
-                else:
-                    prefix = bytes(data[at : at + 4])
-                    at += 4
-                size = int.from_bytes(prefix, "big")
-                if not self._is_possible(size):
-                    self._refuse(prefix, data[at:], at - 4, out)
-                    return
-                if end - at >= size:
-                    self._give(bytes(data[at : at + size]), size, out)
-                    at += size
-                    continue
-                self._size, self._have, self._hole = size, 0, None
-            if at == end:
+    def _go_on(self, data: Bytes, out: list[Frame]) -> None:
+        rest: Bytes | None = data
+        while rest is not None:
+            if self.step is Step.IN_STEP:
+                rest = self._take(rest, out)
+                if rest is not None:
+                    self._refuse(rest, self._position + len(data) - len(rest))
+                    rest = rest[1:]
+            elif self.step is Step.LOST:
+                rest = self._search(rest)
+            else:
                 return
-            at += self._fill(data[at : at + self._size - self._have], out)
 
-    def _fill(self, data: Bytes, out: list[Frame]) -> int:
-        """Add to the frame that is begun; how many bytes that were."""
-        more = len(data)
-        self._have += more
-        if self._hole is None:
-            self._buffer += data
-            self._shared.held += more
-            if self._shared.held > HELD_MAX and len(self._buffer) > KEPT_MAX:
-                self._shared.held -= len(self._buffer) - KEPT_MAX
-                del self._buffer[KEPT_MAX:]
-                text = f"more than {HELD_MAX:,} bytes of unfinished frames: {KEPT_MAX:,} were kept of this one"
-                self._hole = Finding("too-much", text, offset=self._position)
-        if self._have == self._size:
-            self._complete(out)
-        return more
-
-    def _complete(self, out: list[Frame]) -> None:
-        size, data, hole = self._size, bytes(self._buffer), self._hole
-        self._forget()
-        if hole is not None:
-            self.findings.append(hole)
-        self._give(data, size, out)
-
-    def _forget(self) -> None:
-        if self._size >= 0:
-            self._shared.held -= len(self._buffer)
-        self._buffer.clear()
-        self._size, self._have, self._hole = -1, 0, None
-
-    def _give(self, data: bytes, size: int, out: list[Frame]) -> None:
-        shared = self._shared
-        shared.number += 1
-        self.given += 1
-        findings = ()
-        if self.findings:
-            findings = tuple(self.findings)
-            self.findings.clear()
-        if self.request and self.client_id is None and len(data) > 10:
-            length = int.from_bytes(data[8:10], "big")
-            self.client_id = data[10 : 10 + length] if 0 < length <= min(len(data) - 10, 255) else None
-        out.append(
-            Frame(shared.number, self.time_ns, self.conn, self.client, self.broker, self.request, data, size, findings)
-        )
-
-    def _is_possible(self, size: int) -> bool:
-        if size >= SHORT_SIZE[self.request]:
-            self._short = 0
-            return size <= FRAME_SIZE_MAX
-        self._short += 1
-        return self._short <= SHORT_MAX
-
-    def _refuse(self, prefix: bytes, rest: Bytes, at: int, out: list[Frame]) -> None:
+    def _refuse(self, rest: Bytes, place: int) -> None:
         """In step, but there is a length that cannot be."""
-        place = self._position + at
-        size = int.from_bytes(prefix, "big", signed=True)
-        text = f"a frame of {size:,} bytes at byte {place:,} of what {self.name} sent: {shown(prefix + rest[:SHOWN])}"
-        self.findings.append(Finding("impossible-frame", text, offset=max(place, 0)))
+        if all(each.code != "impossible-frame" for each in self.findings):
+            size = int.from_bytes(rest[:4], "big", signed=True)
+            text = f"a frame of {size:,} bytes at byte {place:,} of what {self.name} sent: {shown(rest)}"
+            self.findings.append(Finding("impossible-frame", text, offset=place))
         self._lose()
-        self._search(prefix[1:] + bytes(rest), out)
 
     def _gap(self, gap: int, cut: bool, out: list[Frame]) -> None:
         place = self._position
@@ -287,9 +151,9 @@ class FrameSide:
         elif fine or all_there:
             self.step = Step.IN_STEP
             self._buffer.clear()
-            self._position -= len(begin)
-            self._take(begin, out)
-            self._position += len(begin)
+            position, self._position = self._position, 0
+            self._go_on(begin, out)
+            self._position = position
 
     def foreign_tls(self, begin: bytes, content: str) -> None:
         """It is TLS: say so, and read no further."""
@@ -299,10 +163,10 @@ class FrameSide:
         self.findings.append(Finding("tls", text, notice=True))
         self.step = Step.FOREIGN
 
-    def _search(self, data: Bytes, out: list[Frame]) -> None:
-        """Lost: find where a frame begins."""
+    def _search(self, data: Bytes) -> Bytes | None:
+        """Lost: where a frame begins, and from there on; None where none was found."""
         if not self.begin:
-            self.begin = bytes(data[:SHOWN])
+            self.begin = bytes(data[:16])
         piece_at = len(self._buffer)
         self._buffer += data
         found: int | None
@@ -316,16 +180,16 @@ class FrameSide:
         if found is None:
             self._skipped += keep
             del self._buffer[:keep]
-            return
+            return None
         self._skipped += found
-        rest = bytes(self._buffer[found:])
         if self._skipped:
             text = f"in step with {self.name} again, {self._skipped:,} bytes later"
             self.findings.append(Finding("in-step", text, notice=True))
+        rest = bytes(self._buffer[found:])
         self._buffer.clear()
         self._skipped = 0
         self.step = Step.IN_STEP
-        self._take(rest, out)
+        return rest
 
     def _may_verify(self) -> bool:
         self._verified += 1

@@ -9,7 +9,8 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Final
 
-from kproto.tools.decode.frame_side import HELD_MAX, FrameSide, Shared, Step, shown
+from kproto.tools.decode.frame_cutter import HELD_MAX, Shared, shown
+from kproto.tools.decode.frame_side import FrameSide, Step
 from kproto.tools.decode.model import Finding, Frame, StreamPiece
 from kproto.tools.decode.plausible import find_request
 from kproto.tools.decode.tls_hello import is_tls
@@ -23,9 +24,13 @@ NOT_FOUND_MAX: Final = 8 * 1024 * 1024  # bytes without a frame after which a co
 
 @dataclass(slots=True)
 class _Link:
-    """A connection. undecided: what came before it was known who is the client; sides: by sender, once it is."""
+    """A connection. ignored: not Kafka's, or not asked for; ends: how many of its directions have ended.
+
+    undecided: what came before it was known who is the client; sides: by sender, once it is.
+    """
 
     ignored: bool = False
+    ends: int = 0
     undecided: list[StreamPiece] = field(default_factory=list)
     size: int = 0
     sides: dict[str, FrameSide] | None = None
@@ -56,11 +61,16 @@ class Frames:
         if link is None:
             link = self._links[piece.conn] = self._meet(piece)
         out: list[Frame] = []
-        if link.ignored:
-            return out
-        if link.sides is None:
-            return self._wait(link, piece)
-        self._feed(link, piece, out)
+        if not link.ignored:
+            if link.sides is None:
+                self._wait(link, piece, out)
+            else:
+                self._feed(link, link.sides, piece, out)
+        if piece.ended:
+            link.ends += 1
+            if link.ends == 2:
+                self._conclude(link, out, complete=True)
+                del self._links[piece.conn]
         return out
 
     def end(self) -> list[Frame]:
@@ -69,8 +79,7 @@ class Frames:
         for link in list(self._links.values()):
             if link.undecided and not link.ignored:
                 self._decide(link, out, final=True)
-            if link.sides is not None and not link.ignored:
-                self._conclude(link, out, complete=False)
+            self._conclude(link, out, complete=False)
         self._links.clear()
         return out
 
@@ -92,24 +101,16 @@ class Frames:
             end: FrameSide(self._shared, piece.conn, client, broker, end == client, opened) for end in (broker, client)
         }
 
-    def _feed(self, link: _Link, piece: StreamPiece, out: list[Frame]) -> None:
-        assert link.sides is not None
-        side = link.sides[piece.sender]
+    def _feed(self, link: _Link, sides: dict[str, FrameSide], piece: StreamPiece, out: list[Frame]) -> None:
+        side = sides[piece.sender]
         side.feed(piece, out)
         if side.step is Step.FOREIGN:
             self._ignore(link, side, out)
-        elif side.step is Step.LOST and side.skipped > NOT_FOUND_MAX:
-            if not any(each.given for each in link.sides.values()):
-                self._not_kafka(link, side, out)
-        if piece.ended and not link.ignored and all(each.ended for each in link.sides.values()):
-            self._conclude(link, out, complete=True)
-            out.append(_bare(side, [], ended=True))
-        if piece.ended and all(each.ended for each in link.sides.values()):
-            self._links.pop(piece.conn, None)
+        elif side.skipped > NOT_FOUND_MAX and not any(each.given for each in sides.values()):
+            self._not_kafka(link, side, out)
 
-    def _wait(self, link: _Link, piece: StreamPiece) -> list[Frame]:
+    def _wait(self, link: _Link, piece: StreamPiece, out: list[Frame]) -> None:
         """Keep the piece until it is known who is the client."""
-        out: list[Frame] = []
         link.undecided.append(piece)
         link.size += len(piece.data)
         self._shared.held += len(piece.data)
@@ -121,7 +122,6 @@ class Frames:
         )
         if len(piece.data) or final:
             self._decide(link, out, final=final)
-        return out
 
     def _decide(self, link: _Link, out: list[Frame], *, final: bool) -> None:
         pieces = link.undecided
@@ -130,22 +130,23 @@ class Frames:
             return
         if client is None:  # brokers mostly listen at lower ports than those that clients are given
             client = max(pieces[0].sender, pieces[0].receiver, key=lambda end: int(end.rpartition(":")[2]))
-        link.sides = self._sides(pieces[0], client)
+        link.sides = sides = self._sides(pieces[0], client)
         link.undecided = []
         self._shared.held -= link.size
         for piece in pieces:
             if not link.ignored:
-                self._begin_in_mid_stream(link, piece, out)
+                self._begin_in_mid_stream(link, sides, piece, out)
 
-    def _begin_in_mid_stream(self, link: _Link, piece: StreamPiece, out: list[Frame]) -> None:
-        assert link.sides is not None
-        side = link.sides[piece.sender]
+    def _begin_in_mid_stream(
+        self, link: _Link, sides: dict[str, FrameSide], piece: StreamPiece, out: list[Frame]
+    ) -> None:
+        side = sides[piece.sender]
         content = is_tls(piece.data) if not side.given else None
         if content is not None and side.step is Step.LOST:
             side.foreign_tls(bytes(piece.data), content)
             self._ignore(link, side, out)
         else:
-            self._feed(link, piece, out)
+            self._feed(link, sides, piece, out)
 
     def _ignore(self, link: _Link, side: FrameSide, out: list[Frame]) -> None:
         link.ignored = True
@@ -160,8 +161,10 @@ class Frames:
         self._ignore(link, side, out)
 
     def _conclude(self, link: _Link, out: list[Frame], *, complete: bool) -> None:
-        """Say what is left to say; with unfinished frames."""
-        sides = list((link.sides or {}).values())
+        """Say what is left to say of a connection."""
+        if link.sides is None:
+            return
+        sides = list(link.sides.values())
         if complete and not any(side.given for side in sides) and all(side.skipped for side in sides):
             self._not_kafka(link, max(sides, key=lambda side: side.skipped), out)
             return
@@ -172,6 +175,8 @@ class Frames:
                 side.findings.append(Finding("mid-stream", text, notice=True))
             if side.findings:
                 out.append(_bare(side, side.findings))
+        if complete:
+            out.append(_bare(sides[0], [], ended=True))
 
 
 def _bare(side: FrameSide, findings: list[Finding], *, ended: bool = False) -> Frame:

@@ -12,7 +12,7 @@ from typing import Final
 
 from kproto.wire import FRAME_SIZE_MAX, REQUESTS, ApiKey, DecodeError, decode_request
 
-__all__ = ["REQUEST_HEADER_SIZE", "find_request", "find_response", "is_chain", "request_at"]
+__all__ = ["PREFIX_SIZE", "REQUEST_HEADER_SIZE", "find_request", "find_response", "is_chain", "request_at"]
 
 REQUEST_HEADER: Final = Struct(">ihhih")  # length, API key, version, correlation id, length of the client id
 REQUEST_HEADER_SIZE: Final = REQUEST_HEADER.size

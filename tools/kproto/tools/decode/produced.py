@@ -20,10 +20,14 @@ TopicKey = UUID | str
 
 
 class Produced(NamedTuple):
-    """One batch of a request. batch: or why there is none; what follows in that partition is then unknown."""
+    """One batch of a request. batch: or why there is none; what follows in that partition is then unknown.
+
+    records: the partition's bytes, of which the batch has those from its offset on.
+    """
 
     topic: TopicKey
     partition: int
+    records: bytes
     batch: RecordBatch | LegacyBatch | DecodeError
 
 
@@ -36,9 +40,9 @@ def produced(request: ProduceRequest) -> Iterator[Produced]:
                 continue
             try:
                 for batch in read_record_batches(partition.records, verify_crc=False):
-                    yield Produced(key, partition.index, batch)
+                    yield Produced(key, partition.index, partition.records, batch)
             except DecodeError as error:
-                yield Produced(key, partition.index, error)
+                yield Produced(key, partition.index, partition.records, error)
 
 
 def topic_key(topic: Any) -> TopicKey:

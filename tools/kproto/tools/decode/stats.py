@@ -15,9 +15,9 @@ from kproto.tools.decode.message_errors import error_codes, error_name
 from kproto.tools.decode.model import DecodedFrame, Frame
 from kproto.tools.decode.produced import Produced, produced, topic_name
 from kproto.tools.decode.stats_view import StatsFacts, render_stats, stats_dict
-from kproto.tools.decode.tally import OTHERS, Tally, count_in
+from kproto.tools.decode.tally import CODEC_BITS, OTHERS, Tally, count_in
 from kproto.wire import ApiKey, DecodeError, ProduceRequest
-from kproto.wire.records import Compression, RecordBatch
+from kproto.wire.records import RECORD_BATCH_OVERHEAD, Compression, RecordBatch
 
 __all__ = ["Stats"]
 
@@ -114,7 +114,9 @@ class Stats:
             brokers=_merged(self._cells, lambda key: key.broker),
             clients=_merged(self._cells, lambda key: key.client),
             topics=dict(sorted(self._topics.items(), key=lambda item: -item[1].batches.sizes.total)),
-            errors=[(api, error_name(code), code, *seen) for (api, code), seen in self._errors.items()],
+            errors=[
+                (api, error_name(code), code, seen[0], seen[1], seen[2]) for (api, code), seen in self._errors.items()
+            ],
             findings=dict(self._findings.most_common()),
         )
 
@@ -169,7 +171,7 @@ class Stats:
         topic.batches.sizes.add(each.batch.size)
         if isinstance(each.batch, RecordBatch):
             topic.batches.records.add(each.batch.count)
-            if each.batch.compression:
+            if each.batch.attributes & CODEC_BITS:
                 self._sample(each.batch, cell, topic)
 
     def _sample(self, batch: RecordBatch, cell: Tally, topic: Tally) -> None:
@@ -184,7 +186,7 @@ class Stats:
         except (DecodeError, ImportError):
             return
         for tally in (cell, topic):
-            tally.batches.sample(batch.size, stop - start + 61)
+            tally.batches.sample(batch.size, stop - start + RECORD_BATCH_OVERHEAD)
 
     def _response(self, decoded: DecodedFrame, frame: Frame) -> None:
         connection = self._connection(frame.conn)

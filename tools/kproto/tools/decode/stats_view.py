@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from kproto.tools.decode.histogram import Histogram
 from kproto.tools.decode.tally import BatchTally, Tally
-from kproto.tools.decode.texts import counted, date_text, ms_text, size_text
+from kproto.tools.decode.texts import counted, date_text, ms_text, printable, size_text
+from kproto.wire.records import Compression
 
 __all__ = ["StatsFacts", "render_stats", "stats_dict"]
 
@@ -89,7 +89,7 @@ def _batches_dict(batches: BatchTally) -> dict[str, Any]:
     return {
         "size": _histogram_dict(batches.sizes),
         "records": _histogram_dict(batches.records),
-        "compression": dict(batches.codecs),
+        "compression": batches.codec_names,
         "compression_ratio": batches.ratio,
         "compression_sampled": batches.sampled,
         "bad_crc": batches.bad_crc,
@@ -127,7 +127,7 @@ def render_stats(facts: StatsFacts, console: Console) -> None:
     answered = [(name, tally.latency) for name, tally in facts.apis.items() if tally.latency.count]
     for name, latency in answered[:HISTOGRAMS_MAX]:
         console.print()
-        console.print(Text(f"{name}: milliseconds to the answer", style="bold"))
+        console.print(Text.assemble(printable(name), ": milliseconds to the answer", style="bold"))
         for line in histogram_lines(latency):
             console.print(Text(line))
     if facts.errors:
@@ -160,7 +160,7 @@ def _tallies_table(title: str, tallies: dict[str, Tally]) -> Table:
     for name, tally in list(tallies.items())[:ROWS_MAX]:
         throttled = tally.throttled
         table.add_row(
-            escape(name),
+            printable(name),
             f"{tally.requests:,}",
             f"{tally.responses:,}",
             size_text(tally.request_bytes),
@@ -189,7 +189,7 @@ def _topics_table(facts: StatsFacts) -> Table:
     for name, tally in list(facts.topics.items())[:ROWS_MAX]:
         batches = tally.batches
         table.add_row(
-            escape(name),
+            printable(name),
             f"{batches.sizes.count:,}",
             size_text(batches.sizes.total),
             size_text(batches.sizes.percentile(50)),
@@ -205,10 +205,10 @@ def _topics_table(facts: StatsFacts) -> Table:
 
 
 def _batch_lines(batches: BatchTally) -> Iterator[str]:
-    codecs = ", ".join(f"{codec} {count:,}" for codec, count in batches.codecs.most_common())
+    codecs = ", ".join(f"{codec} {count:,}" for codec, count in batches.codec_names.items())
     if codecs:
         yield f"compression: {codecs}"
-    compressed = batches.sizes.count - batches.codecs["none"]
+    compressed = batches.sizes.count - batches.codecs[Compression.NONE]
     if batches.ratio is not None:
         yield f"ratio {batches.ratio:.2f}: of {batches.sampled:,} of {compressed:,} compressed batches, as a sample"
     elif compressed:
@@ -233,5 +233,5 @@ def _errors_table(facts: StatsFacts) -> Table:
     table = Table("error", "code", "API", "times", "first frame", "last frame", box=None, header_style="bold")
     table.pad_edge = False
     for api, name, code, count, first, last in sorted(facts.errors, key=lambda row: -row[3])[:ROWS_MAX]:
-        table.add_row(name, str(code), escape(api), f"{count:,}", str(first), str(last))
+        table.add_row(name, str(code), printable(api), f"{count:,}", str(first), str(last))
     return table

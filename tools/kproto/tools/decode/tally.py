@@ -10,12 +10,13 @@ from typing import Final
 
 from kproto.tools.decode.histogram import Histogram
 from kproto.wire import DecodeError
-from kproto.wire.records import LegacyBatch, RecordBatch
+from kproto.wire.records import Compression, LegacyBatch, RecordBatch
 
 __all__ = ["BatchTally", "Tally", "count_in"]
 
 NAMES_MAX: Final = 256
 OTHERS: Final = "(others)"
+CODEC_BITS: Final = 7  # of the attributes, whose meaning is checked where a batch is read
 
 
 def count_in(counter: Counter[str], name: str, many: int = 1) -> None:
@@ -24,7 +25,7 @@ def count_in(counter: Counter[str], name: str, many: int = 1) -> None:
 
 
 class BatchTally:
-    """sizes: bytes as sent, with the header. records: of each batch. codecs: batches by name.
+    """sizes: bytes as sent, with the header. records: of each batch. codecs: batches by the number of their codec.
 
     sampled: batches that were decompressed, from packed to unpacked bytes. bad_crc, damaged: batches, of which damaged
     ones are in nothing else.
@@ -35,12 +36,17 @@ class BatchTally:
     def __init__(self) -> None:
         self.sizes = Histogram()
         self.records = Histogram()
-        self.codecs: Counter[str] = Counter()
+        self.codecs: Counter[int] = Counter()
         self.sampled = 0
         self.packed = 0
         self.unpacked = 0
         self.bad_crc = 0
         self.damaged = 0
+
+    @property
+    def codec_names(self) -> dict[str, int]:
+        """Batches by the name of their codec, the commonest first."""
+        return {str(Compression(codec)): many for codec, many in self.codecs.most_common()}
 
     @property
     def ratio(self) -> float | None:
@@ -54,13 +60,12 @@ class BatchTally:
             return
         try:
             count = batch.count  # a legacy wrapper decompresses to know
-            codec = str(batch.compression)
         except DecodeError:
             self.damaged += 1
             return
         self.sizes.add(batch.size)
         self.records.add(count)
-        self.codecs[codec] += 1
+        self.codecs[batch.attributes & CODEC_BITS] += 1
         if not batch.crc_valid:
             self.bad_crc += 1
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Final
 
-__all__ = ["clock_text", "counted", "date_text", "ms_text", "size_text"]
+from rich.text import Text
+
+__all__ = ["clock_text", "counted", "date_text", "ms_text", "printable", "size_text"]
 
 SIZES: Final = ((1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "kB"))
 SECOND_NS: Final = 1_000_000_000
@@ -58,3 +60,8 @@ def _moment(time_ns: int) -> datetime:
 
 def _seconds(time_ns: int) -> str:
     return f"{time_ns / SECOND_NS:.6f} s"
+
+
+def printable(words: str) -> Text:
+    """Words that came over the wire: what could move a terminal's cursor, or change its colour, is spelt out."""
+    return Text("".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in words))

@@ -14,7 +14,7 @@ RECORD_HEADER_SIZE: Final = 5
 RECORD_SIZE_MAX: Final = 16_384 + 256
 CONTENT_TYPES: Final = {20: "change of cipher", 21: "alert", 22: "handshake", 23: "data"}
 HANDSHAKE: Final = 22
-CLIENT_HELLO: Final = 1
+CLIENT_HELLO: Final = b"\x01"
 SERVER_NAME: Final = 0
 
 Bytes = bytes | bytearray | memoryview
@@ -32,7 +32,7 @@ def is_tls(data: Bytes) -> str | None:
 
 def hello_missing(data: Bytes) -> int:
     """How many bytes are not here of a ClientHello that begins here; 0 for all other records."""
-    if is_tls(data) != "handshake" or len(data) > RECORD_HEADER_SIZE and data[RECORD_HEADER_SIZE] != CLIENT_HELLO:
+    if is_tls(data) != "handshake" or bytes(data[5:6]) not in (b"", CLIENT_HELLO):
         return 0
     return max(0, RECORD_HEADER_SIZE + int.from_bytes(data[3:5], "big") - len(data))
 
@@ -44,7 +44,7 @@ def server_name(data: Bytes) -> str | None:
         if hello.take(1)[0] != HANDSHAKE:
             return None
         hello.take(4)
-        if hello.take(1)[0] != CLIENT_HELLO:
+        if hello.take(1) != CLIENT_HELLO:
             return None
         hello.take(3 + 2 + 32)  # length, version, random
         hello.sized(1)  # session
