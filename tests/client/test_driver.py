@@ -94,6 +94,9 @@ class ByteCore:
     def next_deadline_ms(self):
         return self.deadline_ms
 
+    def wants_poll_after_write(self, now_ms):
+        return True
+
 
 class Observer:
     """Notes what it hears."""

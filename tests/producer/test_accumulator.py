@@ -193,10 +193,10 @@ def test_a_batch_that_grows_is_news_and_one_that_cannot_is_closed():
 
 
 def test_a_batch_grows_by_what_is_left_of_its_growth():
-    accumulator = accumulator_of(batch_size=FIVE + 1, batch_growth_max_bytes=FIVE + 20)
+    accumulator = accumulator_of(batch_size=FIVE + 1, batch_growth_max_bytes=FIVE + 60)
     for _ in range(8):
         append(accumulator)
-    assert queue_of(accumulator).batches[0].limit == FIVE + 20
+    assert queue_of(accumulator).batches[0].limit == FIVE + 60
 
 
 def test_a_batch_does_not_grow_where_memory_is_short():

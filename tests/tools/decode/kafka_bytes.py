@@ -40,7 +40,7 @@ def versions(correlation_id):
     )
 
 
-def opaque(size, correlation_id=1, client_id=CLIENT_ID.encode()):
+def opaque(size, correlation_id=1, client_id=b"a client"):
     """A request of an API that is not declared, so large: its body is filled with what is no header."""
     head = b"\0\x01\0\x0c" + correlation_id.to_bytes(4, "big") + len(client_id).to_bytes(2, "big") + client_id
     body = (head + b"\xee" * size)[:size]

@@ -128,6 +128,40 @@ def test_no_record_takes_more_than_is_said(records, before, delta):
         assert sum(sizes[place:]) <= columns.size_from(place)
 
 
+@pytest.mark.parametrize("longest", [*range(8170, 8195)])
+@pytest.mark.parametrize("headers", [(), (("h", b"1"),)], ids=["bare", "headers"])
+def test_where_the_tables_end(longest, headers):
+    values = [bytes(longest), b"", None, bytes(longest - 1)]
+    one, other = RecordBatchBuilder(), RecordBatchBuilder()
+    assert one.extend(AT_MS, RecordColumns(None, values, headers)) == 4
+    assert one_by_one(other, AT_MS, None, values, headers, 0, 1 << 20) == 4
+    assert one.build() == other.build()
+
+
+@pytest.mark.parametrize("values", [[b"same"] * 70, [bytes(size % 7) for size in range(70)]], ids=["alike", "mixed"])
+@pytest.mark.parametrize("count", [1, 63, 64, 65, 70])
+def test_a_byte_more_or_less(values, count):
+    columns = RecordColumns(None, values)
+    whole = RecordBatchBuilder()
+    whole.extend(AT_MS, columns, 0, count)
+    for more, taken in ((-1, count - 1), (0, count)):
+        builder = RecordBatchBuilder()
+        assert builder.extend(AT_MS, columns, 0, count, size_limit=whole.size + more) == taken
+        assert builder.size <= whole.size + more
+    assert columns.largest_of(0, 1) == len(columns.take(0, 1, 1000, 63, 0)[1])
+
+
+@pytest.mark.parametrize("delta", [-1, 63, -2, 62, 64, 0])
+def test_either_way_in_time(delta):
+    one, other = RecordBatchBuilder(), RecordBatchBuilder()
+    for builder in (one, other):
+        builder.append(AT_MS, None, b"first")
+    one.extend(AT_MS + delta, RecordColumns(None, [b"a", b"bc"]))
+    other.append(AT_MS + delta, None, b"a")
+    other.append(AT_MS + delta, None, b"bc")
+    assert one.build() == other.build()
+
+
 def test_no_batch_has_so_many_records():
     assert RecordColumns(None, [b"a"]).take(0, None, 1000, 1 << 34, 0) == (0, b"")
 

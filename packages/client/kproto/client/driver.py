@@ -22,6 +22,7 @@ from kproto.client.effects import Close, ConnectionObserver, Effect, FetchToken,
 from kproto.client.link import Link, check_loop, reason_of
 from kproto.client.lookup import look_up
 from kproto.client.tokens import TokenSource
+from kproto.client.waiting_reads import CAN_WAIT, wait_readable
 
 __all__ = ["Driver", "monotonic_ms"]
 
@@ -30,6 +31,8 @@ READS_MAX: Final = 8  # of one socket in a pass: then the others have their turn
 DECISIONS_MAX: Final = 100  # of a core in a pass: then the loop has its turn
 HELP_NS: Final = 5_000_000  # after another thread has helped, the loop leaves the work to it for so long
 DELIVERY_NS: Final = 5_000_000  # for so long who delivers is expected back
+DRIVE_MS: Final = 2  # that a thread waits for a socket at most before it looks around
+DRIVEN_NS: Final = 4_000_000  # after it was seen to
 NAP_S: Final = 0.002  # until it looks again
 BUFFERS_MAX: Final = 512  # of one sendmsg; systems take 1024
 
@@ -84,6 +87,8 @@ class Driver:
         self._deadline_ms: int | None = None
         self._delivering_ns = 0  # since when somebody is in `deliver`
         self._napping = False
+        self._driving = False  # whether some thread is in `drive`, and when it was seen there
+        self._driven_ns = 0
         self._closed = False
         self.helped_ns = 0
         """When another thread has found something to do last, and has made a pass, or is about to; monotonic."""
@@ -113,12 +118,36 @@ class Driver:
 
     def wake(self) -> None:
         """Have the loop make a pass soon. One wake-up is pending at most."""
-        if self._napping and not self.awaited:
+        if self._napping and (self._driving or not self.awaited):
             return  # others make passes, or the loop does in a moment
         if not self._woken and not self._closed:
             with self._shield(), suppress(RuntimeError):  # the loop is closed: nobody is left to be woken
                 self._woken = True
                 self._loop.call_soon_threadsafe(self._on_wake)
+
+    def drive(self, wanted: Callable[[], bool], until_s: float) -> None:
+        """Make the passes in this thread, which waits for something anyway, until it holds or the time has come: an
+        answer comes to it without another thread in between. Returns at once where somebody else does so already.
+
+        until_s: of time.monotonic. Calls `deliver` as every pass does.
+        """
+        if self._driving or self._closed or not CAN_WAIT:
+            return
+        self._driving = True
+        try:
+            while not wanted() and not self._closed:
+                now_s = time.monotonic()
+                if now_s >= until_s:
+                    return
+                self._driven_ns = time.monotonic_ns()
+                deadline_ms = self._deadline_ms
+                left_ms = min(int((until_s - now_s) * 1000) + 1, DRIVE_MS)
+                if deadline_ms is not None:
+                    left_ms = max(0, min(left_ms, deadline_ms - self._clock()))
+                wait_readable(list(self._links.values()), left_ms)
+                self.run_pass()
+        finally:
+            self._driving = False
 
     def end_nap(self) -> None:
         """Somebody waits: see that the loop looks by itself. Once `awaited` says so."""
@@ -171,7 +200,8 @@ class Driver:
                 self._perform(effect, now_ms)
             written = [self._write(link, now_ms) for link in list(self._links.values()) if link.connected]
             self._deadline_ms = self._core.next_deadline_ms()
-            if not effects and not any(written) and (self._deadline_ms is None or self._deadline_ms > now_ms):
+            again = effects or (any(written) and self._core.wants_poll_after_write(now_ms))
+            if not again and (self._deadline_ms is None or self._deadline_ms > now_ms):
                 return
         self._deadline_ms = now_ms  # there is more: the timer comes back to it
 
@@ -280,12 +310,15 @@ class Driver:
         deadline_ms, timer_ms = self._deadline_ms, self._timer_ms
         return deadline_ms is not None and (timer_ms is None or deadline_ms < timer_ms)
 
-    def _tell_loop(self) -> None:
+    def _watch_links(self) -> None:
         while self._closing:
             self._closing.popleft().close(self._loop)
         for link in self._links.values():
             if not link.watched:
-                self._watch(link)
+                link.watch(self._loop, partial(self._on_readable, link), partial(self._on_writable, link))
+
+    def _tell_loop(self) -> None:
+        self._watch_links()
         if self._timer is not None and (self._closed or self._deadline_is_earlier()):
             self._timer.cancel()
             self._timer = self._timer_ms = None
@@ -299,61 +332,59 @@ class Driver:
 
     def _is_helped(self) -> bool:
         now_ns = time.monotonic_ns()
+        if now_ns - self._driven_ns < DRIVEN_NS:
+            return not self._closed
         helped = now_ns - self.helped_ns < HELP_NS or self._guard.locked()
         helped = helped or now_ns - self._delivering_ns < DELIVERY_NS
         return helped and not self.awaited and not self._closed
 
-    def _nap(self) -> None:
-        self._rest(True)
-        for link in self._links.values():
-            self._watch(link)
-        self._loop.call_later(NAP_S, self._on_nap_over)
+    def _keep_away(self) -> None:
+        """Do what only the loop can, and look again in a moment."""
+        if self._guard.acquire(blocking=False):
+            try:
+                self._rest(True)
+                self._watch_links()
+            finally:
+                self._guard.release()
+            if self._calls:  # somebody has come meanwhile, and found it taken
+                self.run_pass()
+        if not self._napping:
+            self._napping = True
+            self._loop.call_later(NAP_S, self._on_nap_over)
 
     def _rest(self, resting: bool) -> None:
-        self._napping = resting
         for link in list(self._links.values()):
             link.resting = resting
 
-    def _watch(self, link: Link) -> None:
-        link.watch(self._loop, partial(self._on_readable, link), partial(self._on_writable, link))
-
     def _on_nap_over(self) -> None:
-        if not self._napping:
-            return
+        self._napping = False
+        self._look()
+
+    def _look(self) -> None:
+        """Make a pass, unless others do."""
         if self._is_helped():
-            self._loop.call_later(NAP_S, self._on_nap_over)
+            self._keep_away()
         else:
             self._rest(False)
             self.run_pass()
 
     def _on_readable(self, link: Link) -> None:
-        if self._is_helped():
-            self._nap()
-        else:
-            link.readable = True
-            self.run_pass()
+        link.readable = True
+        self._look()
 
     def _on_timer(self) -> None:
         self._timer = self._timer_ms = None
-        if self._napping:
-            return  # what it was for is seen to by those who make passes, or when the nap is over
-        if self._is_helped():
-            self._nap()
-        else:
-            self.run_pass()
+        self._look()
 
     def _on_wake(self) -> None:
         self._woken = False
-        self._rest(False)
-        self.run_pass()
+        self._look()
 
     def _on_writable(self, link: Link) -> None:
         if not link.connected:
             self.call(partial(self._connected, link))
-        elif self._is_helped():
-            self._nap()
         else:
-            self.run_pass()
+            self._look()
 
 
 def _nothing(now_ms: int) -> None:

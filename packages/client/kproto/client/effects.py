@@ -74,6 +74,9 @@ class SansIO(Protocol):
     def data_sent(self, connection_id: int, size: int, now_ms: int) -> None:
         """So many bytes of `data_to_send` were written."""
 
+    def wants_poll_after_write(self, now_ms: int) -> bool:
+        """Whether `poll` has anything to do now that all was written: another request, or one that needs no answer."""
+
     def poll(self, now_ms: int) -> list[Effect]:
         """Decide: time out, connect, ask, send. To be called after each input, and at the next deadline."""
 

@@ -150,6 +150,9 @@ class NetworkClient:
         self._metadata_events = self.metadata.events
         return self.connections.take_effects()
 
+    def wants_poll_after_write(self, now_ms: int) -> bool:
+        return not self._is_quiet(now_ms)
+
     def _is_quiet(self, now_ms: int) -> bool:
         """Whether nothing has happened since the last pass, no time has come, and nobody waits for a free node."""
         if self._touched or self.metadata.events != self._metadata_events or self.metadata.state in WANTED:

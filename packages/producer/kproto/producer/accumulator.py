@@ -15,7 +15,7 @@ from kproto.producer.buffer_memory import MemoryWaiter
 from kproto.producer.events import RecordAppended
 from kproto.producer.queues import Appended, Fields, PartitionQueue, TopicQueues
 from kproto.producer.record import NO_PARTITION
-from kproto.producer.record_size import RECORD_OVERHEAD_MAX, record_size_bound
+from kproto.producer.record_size import record_size_bound
 from kproto.wire.records import RECORD_BATCH_OVERHEAD, RecordBatchBuilder, RecordColumns
 
 __all__ = ["RecordAccumulator"]

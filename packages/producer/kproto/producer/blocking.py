@@ -23,6 +23,7 @@ from kproto.producer.fast_send import fast_send_of
 from kproto.producer.interrupts import HeldSignals
 from kproto.producer.queues import Appended, Fields, PartitionQueue, TopicQueues
 from kproto.producer.record_path import ProducerRecord
+from kproto.producer.spinning import Spinning
 from kproto.wire import KafkaError
 from kproto.wire.records import RecordBatchBuilder
 
@@ -147,7 +148,7 @@ class BlockingAppends:
         fields = timestamp_ms, key, value, ()
         try:
             with HeldSignals():
-                with accumulator.lock:
+                with Spinning(accumulator.lock):
                     appended = accumulator.append(
                         queue.topic, queue.partition.partition, fields, on_delivery, now_ms=monotonic_ms(), clocked=True
                     )

@@ -7,13 +7,13 @@ where they go; else each goes its own way, which comes to the same.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Final
 
-from kproto.producer.murmur2 import murmur2
+from kproto.producer.murmur2 import murmur2, murmur2_many
 from kproto.producer.record import NO_PARTITION, Headers
 from kproto.wire import EncodeError
 from kproto.wire.records import RECORD_BATCH_OVERHEAD, RecordColumns
@@ -76,7 +76,7 @@ def bulk_groups(
 
 
 def places_left(groups: Sequence[BulkGroup], number: int, start: int) -> list[int]:
-    """The places of the records that were not accepted: from `start` on of this group, and those of the groups behind."""
+    """Of the records that were not accepted: those from `start` on of this group, and those of the groups behind."""
     behind = chain.from_iterable(group.places for group in groups[number + 1 :])
     return sorted([*groups[number].places[start:], *behind])
 
@@ -101,7 +101,11 @@ def _grouped(
     if topic.key_partitions.count != count:
         topic.key_partitions = KeyPartitions(count)
     places: list[list[int]] = [[] for _ in range(count)]
-    numbers = map(topic.key_partitions.__getitem__, keys)
+    known = topic.key_partitions
+    if len(known) < KEYS_MAX:
+        numbers: Iterable[int] = map(known.__getitem__, keys)
+    else:  # too many to be remembered
+        numbers = [(hashed & 0x7FFFFFFF) % count for hashed in murmur2_many(keys)]
     deque(map(list.append, map(places.__getitem__, numbers), range(len(keys))), maxlen=0)  # a loop, in C
     groups = []
     for number, found in enumerate(places):

@@ -202,11 +202,15 @@ class EngineThread:
         try:
             driver.end_nap()
             while not wanted():
-                self.run_pass()
+                if not self.engine.sender.calls:
+                    self.run_pass()
                 left_s = LOOK_S if deadline_s is None else deadline_s - time.monotonic()
                 if left_s <= 0:
                     return wanted()
-                bell.wait_for(wanted, min(left_s, POLL_S if self._calls_back else LOOK_S))
+                ends_s = time.monotonic() + min(left_s, POLL_S if self._calls_back else LOOK_S)
+                if self.engine.sender.calls:
+                    driver.drive(wanted, ends_s)
+                bell.wait_for(wanted, max(0.0, ends_s - time.monotonic()))
         finally:
             with lock:
                 driver.awaited -= 1

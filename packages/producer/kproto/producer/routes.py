@@ -9,13 +9,15 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from kproto.producer.partitioner import partition_for_key
+from kproto.producer.murmur2 import murmur2
 from kproto.wire.records import sized_bytes
 
 if TYPE_CHECKING:
     from kproto.producer.queues import PartitionQueue, TopicQueues
 
 __all__ = ["Route", "TopicRoutes"]
+
+new_tuple = tuple.__new__  # where there are more keys than routes, one is made for each record
 
 ROUTES_MAX: Final = 1 << 14  # of one topic: 5 MB with keys of 30 bytes
 
@@ -44,9 +46,9 @@ class TopicRoutes(dict[bytes | None, Route]):
         topic = self._topic
         choices = topic.choices
         if type(key) is bytes:
-            queue = topic.partitions[partition_for_key(key, len(choices.partitions))]
+            queue = topic.partitions[(murmur2(key) & 0x7FFFFFFF) % len(choices.partitions)]
             part = sized_bytes(key)
-            route = Route(queue, part, len(part) + 1, None)
+            route = new_tuple(Route, (queue, part, len(part) + 1, None))
             if len(self) >= ROUTES_MAX:
                 return route
         elif key is None and topic.sticky.current is not None:

@@ -118,6 +118,10 @@ class Sender:
     def data_sent(self, connection_id: int, size: int, now_ms: int) -> None:
         self.network.data_sent(connection_id, size, now_ms)
 
+    def wants_poll_after_write(self, now_ms: int) -> bool:
+        due = any(lane.due for lane in self.lanes.lanes.values())
+        return due or bool(self._accumulator.news) or self.network.wants_poll_after_write(now_ms)
+
     def poll(self, now_ms: int) -> list[Effect]:
         """One pass: settle, number, expire, choose, send. A bug in it ends the producer, not the thread that polls."""
         self._now_ms = now_ms

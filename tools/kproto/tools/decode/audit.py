@@ -80,7 +80,7 @@ class Audit:
         if lossy:
             self._lost(frame)
         if frame.bare:
-            return self._found(self._ended(decoded), frame) if frame.ended else []
+            return self._ended(decoded) if frame.ended else []
         if decoded.message is None and decoded.request is None and frame.request:
             self._unread(decoded)
         if frame.request:
@@ -108,10 +108,11 @@ class Audit:
         rows.sort(key=lambda row: row[:3])
         return AuditFacts(self.findings, dict(self._codes.most_common()), self.violations, rows, self._dropped)
 
-    def _found(self, findings: Iterable[Finding], frame: Frame | None) -> list[AuditFinding]:
+    def _found(self, findings: Iterable[Finding], frame: Frame | None, number: int = 0) -> list[AuditFinding]:
+        """number: of the frame that is told, where it is another."""
         found = []
         for each in findings:
-            place = (None, None, None) if frame is None else (frame.number or None, frame.time_ns, frame.conn)
+            place = (None, None, None) if frame is None else (number or frame.number, frame.time_ns, frame.conn)
             found.append(AuditFinding(each, *place))
             self.violations += not each.notice
             if each.code in self._codes or len(self._codes) < CODES_MAX:
@@ -141,16 +142,21 @@ class Audit:
         if decoded.api_key == ProduceRequest.api_key:
             self._losses[decoded.frame.conn] = self._order
 
-    def _ended(self, decoded: DecodedFrame) -> Iterator[Finding]:
-        connection = self._connections.pop(decoded.frame.conn, None)
+    def _ended(self, decoded: DecodedFrame) -> list[AuditFinding]:
+        """The frame that is told is the request."""
+        frame = decoded.frame
+        connection = self._connections.pop(frame.conn, None)
         if connection is None:
-            return
+            return []
         waiting = list(connection.waiting.values())
-        told = any(each.code == "unanswered" for each in (*decoded.frame.findings, *decoded.findings))
+        told = any(each.code == "unanswered" for each in (*frame.findings, *decoded.findings))
+        found = []
         for each in () if told else waiting:
-            yield Finding("unanswered", f"{each.what} of frame {each.frame} was never answered: the connection ended")
+            text = f"{each.what} of frame {each.frame} was never answered: the connection ended"
+            found += self._found([Finding("unanswered", text)], frame, each.frame)
         last = max((each.frame for each in waiting), default=0)
-        self._give_up(waiting, last, f"connection {decoded.frame.conn} ended")
+        self._give_up(waiting, last, f"connection {frame.conn} ended")
+        return found
 
     def _give_up(self, waiting: list[Waiting], frame: int, why: str) -> None:
         for each in waiting:

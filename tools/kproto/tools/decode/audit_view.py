@@ -16,16 +16,26 @@ from kproto.tools.decode.ledger import Ledger
 from kproto.tools.decode.model import Finding
 from kproto.tools.decode.texts import clock_text, counted, printable
 
-__all__ = ["AuditFacts", "AuditFinding", "audit_dict", "ledger_cells", "render_audit"]
+__all__ = ["LEDGER_COLUMNS", "AuditFacts", "AuditFinding", "audit_dict", "ledger_cells", "render_audit"]
 
 ROWS_MAX: Final = 100
-COLUMNS: Final = ("epochs", "sequences", "batches", "records", "acknowledged", "refused", "lost", "again", "findings")
+LEDGER_COLUMNS: Final = (
+    "epochs",
+    "sequences",
+    "batches",
+    "records",
+    "acknowledged",
+    "refused",
+    "lost",
+    "again",
+    "findings",
+)
 
 
 class AuditFinding(NamedTuple):
     """A finding, and where: the frame that showed it, its time and connection.
 
-    None for what the capture as a whole shows; frame None for what the end of a connection shows.
+    None for what the capture as a whole shows.
     """
 
     finding: Finding
@@ -113,7 +123,7 @@ def render_audit(facts: AuditFacts, console: Console) -> None:
 
 
 def ledger_cells(ledger: Ledger) -> list[str]:
-    """What stands in COLUMNS."""
+    """What stands in LEDGER_COLUMNS."""
     first, last = ledger.epochs or (0, 0)
     numbers = ledger.batches, ledger.records, ledger.written, ledger.refused, ledger.lost, ledger.again, ledger.findings
     return [
@@ -125,7 +135,7 @@ def ledger_cells(ledger: Ledger) -> list[str]:
 
 def _table(facts: AuditFacts) -> Table:
     table = Table("partition", box=None, header_style="bold", pad_edge=False)
-    for column in ("producer", *COLUMNS):
+    for column in ("producer", *LEDGER_COLUMNS):
         table.add_column(column, justify="right")
     ranked = sorted(facts.ledgers, key=lambda row: -row[3].findings)
     for producer_id, topic, partition, ledger in ranked[:ROWS_MAX]:

@@ -40,6 +40,7 @@ class Ledger:
     __slots__ = (
         "_crowded",
         "_forgiven",
+        "_last",
         "_past",
         "_sent",
         "_since",
@@ -70,6 +71,7 @@ class Ledger:
         self._crowded = False
         self._since = 0
         self._forgiven = 0
+        self._last = 0
 
     def put(self, sent: SentBatch, certain: bool = True, born: bool = False) -> Iterator[Finding]:
         """A batch is sent. certain: False where the capture lacks something that may have been sent before.
@@ -92,6 +94,7 @@ class Ledger:
         else:
             yield from self._repeat(known, sent)
         self._keep(sent)
+        self._last = sent.frame
         yield from self._crowd()
 
     def answer(self, sent: SentBatch, error: int, frame: int) -> Iterator[Finding]:
@@ -163,8 +166,9 @@ class Ledger:
         if steps and self._forgiven:
             self._since = sent.base
         elif steps:
-            why = self._nearest(sent.frame)
-            text = f"sequence {self.next} was due, but {sent} came: {steps} missing; {why}"
+            text = f"sequence {self.next} was due, but {sent} came: {steps} missing"
+            if self.causes and self.causes[-1].frame > self._last:
+                text += f"; {self._nearest(sent.frame)}"
             yield self._bad("sequence-gap", text)
             self.causes.append(Cause(sent.frame, f"a gap: {steps} sequences from {self.next} on were never sent"))
         self._forgiven = max(0, self._forgiven - 1)

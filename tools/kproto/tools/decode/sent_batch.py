@@ -96,4 +96,5 @@ class SentBatch:
         return -other.count < start < self.count
 
     def __str__(self) -> str:
-        return f"{self.base}-{after(self.base, max(self.count, 1) - 1)} (frame {self.frame})"
+        last = after(self.base, max(self.count, 1) - 1)
+        return f"{self.base}{'' if last == self.base else f'-{last}'} (frame {self.frame})"

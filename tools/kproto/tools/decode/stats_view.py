@@ -18,7 +18,27 @@ from kproto.tools.decode.tally import BatchTally, Tally
 from kproto.tools.decode.texts import counted, date_text, ms_text, printable, size_text
 from kproto.wire.records import Compression
 
-__all__ = ["StatsFacts", "render_stats", "stats_dict"]
+__all__ = [
+    "TALLY_COLUMNS",
+    "TOPIC_COLUMNS",
+    "StatsFacts",
+    "batch_lines",
+    "histogram_lines",
+    "render_stats",
+    "stats_dict",
+    "stats_heading",
+    "tally_cells",
+    "topic_cells",
+]
+
+WORDY_COLUMNS: Final = 3  # the last ones
+TALLY_COLUMNS: Final = (
+    *("requests", "answers", "sent", "received", "p50 ms", "p90 ms", "p99 ms", "max ms", "in flight"),
+    *("versions", "throttled", "errors"),
+)
+TOPIC_COLUMNS: Final = (
+    *("batches", "bytes", "batch p50", "batch max", "records", "p50 a batch", "max a batch", "ratio"),
+)
 
 BAR_WIDTH: Final = 40
 ROWS_MAX: Final = 40  # of a table; the dictionary has them all
@@ -113,7 +133,7 @@ def _histogram_dict(histogram: Histogram, unit: int = 1) -> dict[str, Any]:
 
 def render_stats(facts: StatsFacts, console: Console) -> None:
     """Print: what there is, by API, broker, client, topic; how long answers took; errors."""
-    console.print(Text(_heading(facts), style="bold"))
+    console.print(Text(stats_heading(facts), style="bold"))
     if not facts.frames:
         return
     for title, tallies in (("API", facts.apis), ("broker", facts.brokers), ("client", facts.clients)):
@@ -122,7 +142,7 @@ def render_stats(facts: StatsFacts, console: Console) -> None:
     if facts.topics:
         console.print()
         console.print(_topics_table(facts))
-        for line in _batch_lines(facts.total.batches):
+        for line in batch_lines(facts.total.batches):
             console.print(Text(line, style="dim"))
     answered = [(name, tally.latency) for name, tally in facts.apis.items() if tally.latency.count]
     for name, latency in answered[:HISTOGRAMS_MAX]:
@@ -139,7 +159,8 @@ def render_stats(facts: StatsFacts, console: Console) -> None:
         console.print(Text(f"findings: {found}", style="bold red"))
 
 
-def _heading(facts: StatsFacts) -> str:
+def stats_heading(facts: StatsFacts) -> str:
+    """How much, for how long, and how fast."""
     if facts.from_ns is None:
         return "no frames"
     heading = (
@@ -151,26 +172,43 @@ def _heading(facts: StatsFacts) -> str:
     return f"{heading} in {facts.seconds:,.1f} s from {date_text(facts.from_ns)}: {rate}"
 
 
+def tally_cells(tally: Tally, versions: bool) -> list[str]:
+    """What stands in TALLY_COLUMNS. versions: whether to tell those that were asked."""
+    throttled = tally.throttled
+    asked = sorted(tally.versions, key=lambda version: (len(version), version)) if versions else []
+    return [
+        f"{tally.requests:,}",
+        f"{tally.responses:,}",
+        size_text(tally.request_bytes),
+        size_text(tally.response_bytes),
+        *_latencies(tally.latency),
+        f"{tally.in_flight.percentile(50)}, max {tally.in_flight.most}" if tally.in_flight.count else "",
+        " ".join(asked),
+        f"{throttled.count:,}x, max {throttled.most:,} ms" if throttled.count else "",
+        ", ".join(f"{error} {count:,}" for error, count in tally.errors.most_common(3)),
+    ]
+
+
+def topic_cells(batches: BatchTally) -> list[str]:
+    """What stands in TOPIC_COLUMNS."""
+    return [
+        f"{batches.sizes.count:,}",
+        size_text(batches.sizes.total),
+        size_text(batches.sizes.percentile(50)),
+        size_text(batches.sizes.most),
+        f"{batches.records.total:,}",
+        f"{batches.records.percentile(50):,}",
+        f"{batches.records.most:,}",
+        "" if batches.ratio is None else f"{batches.ratio:.2f}",
+    ]
+
+
 def _tallies_table(title: str, tallies: dict[str, Tally]) -> Table:
     table = Table(title, box=None, header_style="bold", pad_edge=False)
-    for column in ("requests", "answers", "sent", "received", "p50 ms", "p90 ms", "p99 ms", "max ms", "in flight"):
-        table.add_column(column, justify="right")
-    for column in ("versions", "throttled", "errors"):
-        table.add_column(column)
+    for index, column in enumerate(TALLY_COLUMNS):
+        table.add_column(column, justify="right" if index < len(TALLY_COLUMNS) - WORDY_COLUMNS else "left")
     for name, tally in list(tallies.items())[:ROWS_MAX]:
-        throttled = tally.throttled
-        table.add_row(
-            printable(name),
-            f"{tally.requests:,}",
-            f"{tally.responses:,}",
-            size_text(tally.request_bytes),
-            size_text(tally.response_bytes),
-            *_latencies(tally.latency),
-            f"{tally.in_flight.percentile(50)}, max {tally.in_flight.most}" if tally.in_flight.count else "",
-            " ".join(sorted(tally.versions, key=lambda version: (len(version), version))) if title == "API" else "",
-            f"{throttled.count:,}x, max {throttled.most:,} ms" if throttled.count else "",
-            ", ".join(f"{error} {count:,}" for error, count in tally.errors.most_common(3)),
-        )
+        table.add_row(printable(name), *tally_cells(tally, title == "API"))
     if len(tallies) > ROWS_MAX:
         table.add_row(f"({len(tallies) - ROWS_MAX:,} more)")
     return table
@@ -184,27 +222,17 @@ def _latencies(latency: Histogram) -> list[str]:
 
 def _topics_table(facts: StatsFacts) -> Table:
     table = Table("topic", box=None, header_style="bold", pad_edge=False)
-    for column in ("batches", "bytes", "batch p50", "batch max", "records", "p50 a batch", "max a batch", "ratio"):
+    for column in TOPIC_COLUMNS:
         table.add_column(column, justify="right")
     for name, tally in list(facts.topics.items())[:ROWS_MAX]:
-        batches = tally.batches
-        table.add_row(
-            printable(name),
-            f"{batches.sizes.count:,}",
-            size_text(batches.sizes.total),
-            size_text(batches.sizes.percentile(50)),
-            size_text(batches.sizes.most),
-            f"{batches.records.total:,}",
-            f"{batches.records.percentile(50):,}",
-            f"{batches.records.most:,}",
-            "" if batches.ratio is None else f"{batches.ratio:.2f}",
-        )
+        table.add_row(printable(name), *topic_cells(tally.batches))
     if len(facts.topics) > ROWS_MAX:
         table.add_row(f"({len(facts.topics) - ROWS_MAX:,} more)")
     return table
 
 
-def _batch_lines(batches: BatchTally) -> Iterator[str]:
+def batch_lines(batches: BatchTally) -> Iterator[str]:
+    """How the batches were compressed, and what is wrong with some."""
     codecs = ", ".join(f"{codec} {count:,}" for codec, count in batches.codec_names.items())
     if codecs:
         yield f"compression: {codecs}"

@@ -41,4 +41,7 @@ def record_heads(timestamp_delta: int, index: int) -> list[bytes]:
 
 def sized_bytes(data: bytes | None) -> bytes:
     """A key as a record holds it: its length as a varint, -1 for None, and its bytes."""
-    return NULL if data is None else encode_varint(len(data)) + data
+    if data is None:
+        return NULL
+    size = len(data)
+    return (ZIGZAG[size] if size < len(ZIGZAG) else encode_varint(size)) + data

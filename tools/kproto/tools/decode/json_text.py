@@ -1,0 +1,217 @@
+"""Values as JSON text, fast: messages, bytes, texts, record batches.
+
+Layer: tools. A function is put together once for each message class; `docs/decode.md` is the contract.
+"""
+
+from __future__ import annotations
+
+import math
+from binascii import b2a_base64
+from collections.abc import Callable
+from functools import lru_cache
+from json import encoder
+from typing import Any, Final, Protocol
+
+from kproto.tools.decode.records_view import BatchView
+from kproto.wire import Struct
+from kproto.wire.field import Field, element_struct
+from kproto.wire.records import Compression, LegacyBatch, Record, TimestampType
+from kproto.wire.wire_type import Array, LengthPrefixedType
+
+__all__ = ["MessageContext", "batch_head", "bytes_text", "message_writer", "quoted", "records_text", "text_or_bytes"]
+
+quoted: Final[Callable[[str], str]] = encoder.encode_basestring
+"""A text as JSON writes it, in quotes; letters of all languages stay as they are."""
+TEXT_SIZE_MAX: Final = 1 << 20  # bytes: a longer key or value stands as base64, which cannot grow to six times its size
+KNOWN_ATTRIBUTES: Final = 0x3F  # bits that the other fields tell: codec, timestamp type, transactional, control
+
+Write = Callable[[Any, list[str], "MessageContext"], None]
+Leaf = Callable[[Any], str]
+
+
+class MessageContext(Protocol):
+    """What the writing of a message asks for. redacted: whether secrets were overwritten."""
+
+    redacted: bool
+
+    def records(self, data: bytes | None, out: list[str]) -> None:
+        """Write the next field with records, in the order of `records_fields`."""
+
+
+def bytes_text(data: bytes | bytearray | memoryview | None) -> str:
+    """As base64."""
+    return "null" if data is None else '{"base64": "' + b2a_base64(data, newline=False).decode() + '"}'
+
+
+def text_or_bytes(data: bytes | None) -> str:
+    """A key, or a value of a record or header: as text if it is UTF-8 and not huge."""
+    if data is None:
+        return "null"
+    if len(data) <= TEXT_SIZE_MAX:
+        try:
+            return quoted(data.decode())
+        except UnicodeDecodeError:
+            pass
+    return bytes_text(data)
+
+
+def message_writer(cls: type[Struct]) -> Write:
+    """What writes a message of this class: appends pieces of its text to a list."""
+    return _struct_writer(cls)
+
+
+@lru_cache(maxsize=512)
+def _struct_writer(cls: type[Struct]) -> Write:
+    fields: list[tuple[str, str, Leaf | None, Write | None]] = []
+    before = "{"
+    for field in cls.fields:
+        leaf, write = _field(field)
+        fields.append((f"{before}{quoted(field.name)}: ", field.name, leaf, write))
+        before = ", "
+
+    def write_struct(value: Any, out: list[str], context: MessageContext) -> None:
+        for head, name, leaf, write in fields:
+            inner = getattr(value, name)
+            if leaf is not None:
+                out.append(head + leaf(inner))
+            else:
+                out.append(head)
+                assert write is not None
+                write(inner, out, context)
+        if not fields:
+            out.append("{")
+        if value.unknown_tags:
+            tags = (f'"{tag}": {bytes_text(data)}' for tag, data in value.unknown_tags.items())
+            out.append((", " if fields else "") + '"unknown_tags": {' + ", ".join(tags) + "}")
+        out.append("}")
+
+    return write_struct
+
+
+def _field(field: Field) -> tuple[Leaf | None, Write | None]:
+    """What writes its values: a leaf by itself, others piece by piece."""
+    if isinstance(field.type, Array):
+        struct: type[Struct] | None = element_struct(field.type)
+        if struct is not None:
+            return None, _array_writer(_struct_writer(struct))
+        return _array_leaf(_leaf(field.type.element)), None
+    struct = element_struct(field.type)
+    if struct is not None:
+        return None, _nullable(_struct_writer(struct))
+    if field.type.name == "records":
+        return None, lambda value, out, context: context.records(value, out)
+    if isinstance(field.type, LengthPrefixedType) and field.type.secret:
+        return None, _write_secret
+    return _leaf(field.type), None
+
+
+def _array_writer(write: Write) -> Write:
+    def write_array(value: Any, out: list[str], context: MessageContext) -> None:
+        if value is None:
+            out.append("null")
+            return
+        out.append("[")
+        for index, element in enumerate(value):
+            if index:
+                out.append(", ")
+            write(element, out, context)
+        out.append("]")
+
+    return write_array
+
+
+def _array_leaf(leaf: Leaf) -> Leaf:
+    return lambda value: "null" if value is None else "[" + ", ".join(map(leaf, value)) + "]"
+
+
+def _nullable(write: Write) -> Write:
+    def write_nullable(value: Any, out: list[str], context: MessageContext) -> None:
+        if value is None:
+            out.append("null")
+        else:
+            write(value, out, context)
+
+    return write_nullable
+
+
+def _write_secret(value: bytes | None, out: list[str], context: MessageContext) -> None:
+    if context.redacted and value is not None:
+        out.append(f'{{"redacted": {len(value)}}}')
+    else:
+        out.append(bytes_text(value))
+
+
+def _leaf(wire_type: Any) -> Leaf:
+    name = wire_type.name
+    if name == "string":
+        return lambda value: "null" if value is None else quoted(value)
+    if name == "bytes":
+        return bytes_text
+    if name == "bool":
+        return lambda value: "true" if value else "false"
+    if name == "uuid":
+        return lambda value: "null" if value is None else f'"{value}"'
+    return _float if name == "float64" else int.__repr__
+
+
+def _float(value: float) -> str:
+    """JSON has no word for what is no number: it stands as a text."""
+    return repr(value) if math.isfinite(value) else quoted(str(value))
+
+
+def batch_head(view: BatchView) -> str:
+    """The fields of a batch's header, from `{` on, up to where its records, or its body, follow."""
+    batch = view.batch
+    legacy = isinstance(batch, LegacyBatch)
+    if legacy and view.records:
+        offsets = [record.offset for record in view.records]
+        times = [record.timestamp for record in view.records]
+        base, last, first_time, last_time, count = offsets[0], offsets[-1], times[0], max(times), len(offsets)
+    elif isinstance(batch, LegacyBatch):
+        base = last = batch.wrapper_offset
+        first_time = last_time = batch.timestamp
+        count = 0
+    else:
+        base, last, count = batch.base_offset, batch.last_offset, batch.count
+        first_time, last_time = batch.base_timestamp, batch.max_timestamp
+    more = "" if legacy or not batch.attributes & ~KNOWN_ATTRIBUTES else f'"attributes": {batch.attributes}, '
+    return (
+        f'{{"base_offset": {base}, "last_offset_delta": {last - base}, '
+        f'"partition_leader_epoch": {batch.partition_leader_epoch}, "magic": {batch.magic}, "crc": {batch.crc}, '
+        f'"crc_valid": {"true" if view.crc_valid else "false"}, "compression": {COMPRESSIONS[batch.attributes & 7]}, '
+        f'"timestamp_type": {TIMESTAMP_TYPES[batch.timestamp_type]}, '
+        f'"transactional": {"true" if batch.transactional else "false"}, '
+        f'"control": {"true" if batch.control else "false"}, '
+        f'"base_timestamp": {first_time}, "max_timestamp": {last_time}, "producer_id": {batch.producer_id}, '
+        f'"producer_epoch": {batch.producer_epoch}, "base_sequence": {batch.base_sequence}, {more}"count": {count}, '
+    )
+
+
+COMPRESSIONS: Final = {int(codec): quoted(str(codec)) for codec in Compression}
+TIMESTAMP_TYPES: Final = {TimestampType.CREATE_TIME: '"create_time"', TimestampType.LOG_APPEND_TIME: '"log_append_time"'}
+
+
+def records_text(records: list[Record], base_offset: int, start: int, stop: int) -> tuple[str, int]:
+    """Records from number `start` on, with commas between, until they are `stop` bytes or so; and the number behind."""
+    parts: list[str] = []
+    size = 0
+    add = parts.append
+    index = start
+    for index in range(start, len(records)):
+        offset, timestamp, key, value, headers = records[index]
+        name = "null" if key is None else text_or_bytes(key)
+        data = "null" if value is None else text_or_bytes(value)
+        more = f"[{', '.join(_header(*header) for header in headers)}]" if headers else "[]"
+        text = (
+            f'{{"offset_delta": {offset - base_offset}, "timestamp": {timestamp}, '
+            f'"key": {name}, "value": {data}, "headers": {more}}}'
+        )
+        add(text)
+        size += len(text)
+        if size > stop:
+            break
+    return ", ".join(parts), index + 1
+
+
+def _header(name: str, value: bytes | None) -> str:
+    return f"[{quoted(name)}, {text_or_bytes(value)}]"
