@@ -37,7 +37,7 @@ from kproto.client import (
     UnsupportedSaslMechanismError,
     UnsupportedVersionError,
 )
-from kproto.client import driver as driver_module
+from kproto.client import passes as passes_module
 from kproto.wire import (
     ApiKey,
     ApiVersionsRequest,
@@ -185,7 +185,7 @@ def test_all_addresses_of_a_name_are_tried(run, server, broker, monkeypatch):
         looked_up.append(host)
         done(["127.0.0.3", "::1", "127.0.0.2", "127.0.0.1"])  # the loopback's port is open at the last alone
 
-    monkeypatch.setattr(driver_module, "look_up", look_up)
+    monkeypatch.setattr(passes_module, "look_up", look_up)
     broker.cluster.nodes[0].host = "kafka.test"
 
     async def scenario():
@@ -875,7 +875,7 @@ def test_close_ends_a_start(run):
 @counted
 def test_close_while_a_name_is_looked_up(run, monkeypatch):
     waiting = []
-    monkeypatch.setattr(driver_module, "look_up", lambda host, port, done: waiting.append(done))
+    monkeypatch.setattr(passes_module, "look_up", lambda host, port, done: waiting.append(done))
 
     async def scenario():
         before = descriptors()

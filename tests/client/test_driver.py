@@ -20,8 +20,10 @@ from client.loopback import Loopback, has_ipv6
 from client.loops import LOOPS, loop_factory
 from client.other_ends import ClosingEnd, RawEnd
 
-from kproto.client import driver as driver_module
-from kproto.client.driver import DECISIONS_MAX, READS_MAX, Driver, monotonic_ms
+from kproto.client import passes as passes_module
+from kproto.client.driver import Driver, monotonic_ms
+from kproto.client.link import check_loop
+from kproto.client.passes import DECISIONS_MAX, READS_MAX
 from kproto.client.effects import Close, FetchToken, Open, Resolve
 from kproto.client.errors import ConfigError
 from kproto.client.link import Link
@@ -354,7 +356,7 @@ def test_megabytes_go_both_ways_through_small_buffers(run):
 
 
 def test_one_busy_connection_leaves_the_others_their_turn(run, monkeypatch):
-    monkeypatch.setattr(driver_module, "READ_SIZE", 10)
+    monkeypatch.setattr(passes_module, "READ_SIZE", 10)
 
     async def scenario():
         world = World()
@@ -716,7 +718,7 @@ def test_a_loop_that_watches_no_sockets_is_refused_with_what_to_do():
 def test_the_loop_that_is_taken_is_left_as_it_was(run):
     async def scenario():
         loop = asyncio.get_running_loop()
-        driver_module.check_loop(loop)
+        check_loop(loop)
         ours, theirs = socket.socketpair()
         with ours, theirs:  # the numbers of the probes, most likely
             assert not loop.remove_reader(ours.fileno())
@@ -744,7 +746,7 @@ def test_names_are_resolved_by_another_thread(run, monkeypatch):
         def look_up(host, port, done):
             threading.Thread(target=lambda: (answer.wait(SECONDS), done([f"{host}:{port}"]))).start()
 
-        monkeypatch.setattr(driver_module, "look_up", look_up)
+        monkeypatch.setattr(passes_module, "look_up", look_up)
         world.do(Resolve("broker", 9092))
         assert world.core.told == []
         answer.set()

@@ -103,10 +103,10 @@ class Capture:
         ]
         return self.response(ApiVersionsResponse(api_keys=keys), asked)
 
-    def init_producer_id(self, pid=7, epoch=0, conn=1, broker=BROKER):
+    def init_producer_id(self, pid=7, epoch=0, error=0, conn=1, broker=BROKER):
         """An exchange that gives the producer its id."""
         asked = self.request(InitProducerIdRequest(), 4, conn, broker)
-        return self.response(InitProducerIdResponse(producer_id=pid, producer_epoch=epoch), asked)
+        return self.response(InitProducerIdResponse(error_code=error, producer_id=pid, producer_epoch=epoch), asked)
 
     def undeclared(self, api_key, name, conn=1, broker=BROKER):
         """A request of an API that is not declared, and its answer."""

@@ -62,6 +62,20 @@ def test_audit_1_the_first_sequence_is_0():
     assert codes(capture.frames) == ["epoch-restart"]
 
 
+def test_audit_1_an_id_that_was_refused_is_no_begin():
+    capture = Capture()
+    capture.init_producer_id(error=14)
+    capture.produce(batch(1, 5))
+    assert codes(capture.frames) == []
+
+
+def test_audit_1_what_was_taken_before_the_capture_began_may_come_again():
+    capture = Capture()
+    for base in (0, 10, 5):
+        capture.ack(capture.produce(batch(base, 5)))
+    assert codes(capture.frames) == []
+
+
 def test_audit_1_in_mid_stream_five_batches_may_lack_their_neighbours():
     """The first of the capture may be sent again, and what stood behind it may have been taken before it began."""
     capture = Capture()
@@ -162,6 +176,26 @@ def test_audit_3_a_batch_that_was_too_large_is_split():
     assert codes(capture.frames) == []
 
 
+def test_audit_3_a_batch_is_split_while_the_next_one_waits():
+    capture = begun()
+    first, second = capture.produce(batch(0, 10)), capture.produce(batch(10, 10))
+    capture.ack(first, 10)
+    capture.produce(batch(0, 5))
+    capture.produce(batch(5, 5, salt=1))
+    capture.ack(second, 45)
+    assert codes(capture.frames) == []
+    capture.produce(batch(5, 6, salt=2))
+    assert codes(capture.frames) == ["resent-differs"]
+
+
+@pytest.mark.parametrize("error", [0, 6])
+def test_audit_3_a_part_of_a_batch_alone(error):
+    capture = begun()
+    capture.ack(capture.produce(batch(0, 10)), error)
+    capture.produce(batch(5, 5))
+    assert codes(capture.frames) == ["overlap"]
+
+
 def test_audit_3_sequences_that_overlap():
     capture = Capture()
     capture.ack(capture.produce(batch(0, 10)))
@@ -231,6 +265,14 @@ def test_audit_6_the_nearest_cause_of_a_batch_that_is_out_of_order(cause):
     found = notices(capture.frames)[-1]
     assert found.code == "out-of-order"
     assert f"nearest earlier cause: {cause}" in found.text
+
+
+def test_audit_6_the_nearest_of_several_causes():
+    capture = begun()
+    capture.ack(capture.produce(batch(0, 5)), 7)
+    capture.ack(capture.produce(batch(5, 5)), 6)
+    capture.ack(capture.produce(batch(10, 5)), 45)
+    assert "NOT_LEADER_OR_FOLLOWER for 5-9 (frame 5), in frame 6" in notices(capture.frames)[-1].text
 
 
 def test_audit_6_a_cause_that_was_not_captured():
@@ -329,6 +371,16 @@ def test_audit_9_a_wrong_crc():
     capture = Capture()
     capture.produce(bytes(damaged), findings=[Finding("bad-crc", "told already")])
     assert codes(capture.frames) == []
+
+
+def test_audit_9_what_a_damaged_batch_says_is_not_believed():
+    capture = begun()
+    capture.ack(capture.produce(batch(0, 5)))
+    damaged = bytearray(batch(5, 5))
+    damaged[-1] ^= 1
+    capture.produce(bytes(damaged))
+    capture.produce(batch(10, 5))
+    assert codes(capture.frames) == ["crc"]
 
 
 def test_audit_10_a_request_that_is_never_answered():

@@ -24,10 +24,10 @@ FRAMES = [*versions(0), request(1), response(1)]
 EXPECTED = [(number % 2 == 0, frame[4:]) for number, frame in enumerate(FRAMES)]
 
 
-def packets():
+def packets(size=20):
     talk = Talk().open()
     for number, frame in enumerate(FRAMES):
-        talk.send(talk.broker if number % 2 else talk.client, frame, size=20)
+        talk.send(talk.broker if number % 2 else talk.client, frame, size=size)
     return talk.close().packets
 
 
@@ -96,17 +96,17 @@ def test_files_and_standard_input(form, path):
 
 def test_frames_come_out_of_a_pipe_as_packets_go_in():
     reading, writing = os.pipe()
-    file = pcap(packets())
+    file = pcap(packets(size=1_460))
     with open(reading, "rb") as inlet, open(writing, "wb", buffering=0) as outlet:  # noqa: PTH123  # descriptors
         outlet.write(file[:24])
         with open_input("-", inlet) as source:
             frames = source.frames()
             at = 24
             seen = []
-            for packet in packets():
+            for packet in packets(size=1_460):
                 outlet.write(file[at : at + 16 + len(packet)])
                 at += 16 + len(packet)
-                if packet[33] & 8 and packet.endswith(tuple(frame[-5:] for frame in FRAMES)):
+                if len(packet) > 40:
                     seen.append(next(frames).data)
             assert seen == [data for _, data in EXPECTED]
 
@@ -133,8 +133,8 @@ def test_a_segment_has_batches_and_no_frames(path):
 )
 def test_damage_of_the_input_comes_with_a_bare_frame(data, code):
     found = list(opened(data).frames())
-    bare = [frame for frame in found if frame.bare and frame.conn == 0]
-    assert [finding.code for frame in bare for finding in frame.findings] == [code]
+    first = next(frame for frame in found if frame.bare and frame.conn == 0)
+    assert first.findings[0].code == code
 
 
 def test_ports_are_passed_on():
@@ -145,7 +145,7 @@ def test_ports_are_passed_on():
 
 @pytest.mark.parametrize("data", [b"", b"hello\n", b"\0\0\0\0", b"\xff" * 100, gzip.compress(b"")])
 def test_what_is_no_input(data, path):
-    with pytest.raises(BadInput, match="is empty|is none of"):
+    with pytest.raises(BadInput, match=r"is empty|is none of"):
         open_input(path(data))
 
 

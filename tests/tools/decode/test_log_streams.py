@@ -40,6 +40,12 @@ def test_connections_are_told_apart_by_name():
     assert told(frames_of(lines)) == [(2, True, metadata(2)[4:]), (1, True, metadata(1)[4:])]
 
 
+def test_a_log_that_begins_in_mid_stream():
+    lines = [LogBytes(response(1)[9:] + response(2), False, "", 0, 1), LogBytes(metadata(3), True, "", 0, 2)]
+    frames = frames_of(lines, lambda conn: [2])
+    assert told(frames) == [(1, False, response(2)[4:]), (1, True, metadata(3)[4:])]
+
+
 def test_lines_that_name_no_direction_hold_frames():
     lines = [LogBytes(metadata(1), None, "", 0, 1), LogBytes(response(1)[4:], None, "", 0, 2)]
     assert told(frames_of(lines)) == [(1, True, metadata(1)[4:]), (1, False, response(1)[4:])]

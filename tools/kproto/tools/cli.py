@@ -18,6 +18,7 @@ from rich.table import Table
 from kproto.tools.cluster import api_versions as ask_versions
 from kproto.tools.cluster import cluster_tables, learn_cluster, versions_table
 from kproto.tools.console import ReaderLeft, output, silence
+from kproto.tools.decode.decode_command import decode
 from kproto.tools.demo import RECORDS, Demo
 from kproto.tools.options import client_settings, of_a_producer, of_the_settings, settings_of_a_producer
 from kproto.tools.produce_command import produce
@@ -46,6 +47,7 @@ def kproto() -> None:
       kproto produce orders access.log -b localhost:9092
       kproto metadata localhost:9092 orders
       kproto api-versions localhost:9092
+      kproto decode capture.pcap
       kproto schema show Produce 9
       kproto schema diff Metadata 8 10
     """
@@ -145,6 +147,7 @@ def api_versions(
 
 
 kproto.add_command(produce)
+kproto.add_command(decode)
 
 
 @kproto.group()

@@ -76,11 +76,6 @@ class Connection:
         self._throttle = Throttle()
 
     @property
-    def has_completions(self) -> bool:
-        """Whether `take_completions` gives any."""
-        return bool(self._completions)
-
-    @property
     def wants_token(self) -> bool:
         """Whether the login waits for `token_fetched`."""
         return self._login.wants_token and self.state is not ConnectionState.CLOSED
@@ -112,10 +107,12 @@ class Connection:
         else:
             self._guard(lambda: self._ask(self._login.use_token(token), Internal.SASL, now_ms))
 
-    def data_sent(self, size: int, now_ms: int) -> None:
-        """So many bytes of `outbound` were written. Requests without an answer are complete once all is out."""
-        for done in self._pipeline.written(size):
-            self._completions.append(Completion(done.token, None, None, done.version))
+    def data_sent(self, size: int, now_ms: int) -> bool:
+        """So many bytes of `outbound` were written. Requests without an answer are complete once all is out; whether
+        any is."""
+        complete = [Completion(done.token, None, None, done.version) for done in self._pipeline.written(size)]
+        self._completions += complete
+        return bool(complete)
 
     def poll(self, now_ms: int) -> None:
         """End what took too long, end a throttle, begin a due re-authentication."""

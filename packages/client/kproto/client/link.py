@@ -33,6 +33,7 @@ class Link:
         self.wants_write = True  # a socket is writable once it has connected
         self.readable = False  # the loop has said so
         self.resting = False  # the loop is to leave it alone, once it has connected: other threads see to it
+        self.looked_ms = 0  # when it was read last, or there was nothing to read
         self.owed = False  # something was written since anything was read: an answer may be there
         self._watched = (False, False)
         family = socket.AF_INET6 if ":" in effect.address else socket.AF_INET

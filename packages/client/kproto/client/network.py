@@ -7,16 +7,16 @@ Source: org.apache.kafka.clients.NetworkClient, DefaultMetadataUpdater; KIP-899,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from random import Random
 from typing import Any
 
 from kproto.client.api_versions_check import SOFTWARE_VERSION
 from kproto.client.cluster import Cluster, Node, TopicPartition
 from kproto.client.config import ClientConfig
-from kproto.client.connection import Connection, ConnectionSettings, ConnectionState
+from kproto.client.connection import ConnectionSettings, ConnectionState
 from kproto.client.connection_state import Readiness
-from kproto.client.effects import Buffer, ConnectionObserver, Effect
+from kproto.client.effects import ConnectionObserver, Effect
 from kproto.client.errors import (
     AuthenticationError,
     BrokerError,
@@ -27,6 +27,7 @@ from kproto.client.in_flight import Completion
 from kproto.client.metadata import RequestGeneration
 from kproto.client.metadata_state import WANTED
 from kproto.client.metadata_updater import MetadataUpdater
+from kproto.client.network_input import NetworkInput
 from kproto.client.node_connection import NodeConnection
 from kproto.client.node_connections import NodeConnections
 from kproto.client.request_line import RequestLine
@@ -37,7 +38,7 @@ from kproto.wire import ErrorCode, KafkaError, Request, Response
 __all__ = ["NetworkClient"]
 
 
-class NetworkClient:
+class NetworkClient(NetworkInput):
     """See the module.
 
     config: the client's; rng: for jitter and choices between equals; make_nonce: unpredictable text for SCRAM, from
@@ -54,6 +55,7 @@ class NetworkClient:
         now_ms: int,
         observer: ConnectionObserver | None = None,
     ) -> None:
+        super().__init__()
         self.config = config
         security = Security(config, make_nonce)
         security.check()
@@ -70,9 +72,7 @@ class NetworkClient:
         self.metadata = self._updater.metadata
         self._line = RequestLine(self.connections, self._updater)
         self._completions: list[Completion] = []
-        self._closed = False
         # What happened since the last full pass; where nothing has, and no time has come, a pass is nothing
-        self._touched = True
         self._metadata_events = -1
         self._deadline_ms: int | None = None
         self._deadline_of = -1  # the wakes it was worked out from; -1 where it has to be worked out anew
@@ -81,50 +81,6 @@ class NetworkClient:
     def cluster(self) -> Cluster:
         """What is known of the cluster; immutable, may be read by any thread."""
         return self.metadata.cluster
-
-    # What the driver tells: see SansIO.
-
-    def resolved(self, host: str, addresses: Sequence[str] | KafkaError, now_ms: int) -> None:
-        self._touched = True
-        if not self._closed and self.connections.resolved(host, addresses, now_ms):
-            self.metadata.request_update()
-
-    def connection_made(self, connection_id: int, now_ms: int) -> None:
-        if connection := self._connection(connection_id):
-            self._touched = True
-            connection.connection_made(now_ms)
-
-    def data_received(self, connection_id: int, data: bytes, now_ms: int) -> None:
-        if connection := self._connection(connection_id):
-            self._touched = True
-            connection.data_received(data, now_ms)
-
-    def connection_lost(self, connection_id: int, reason: str | None, now_ms: int) -> None:
-        found = self.connections.by_connection(connection_id)
-        if found is not None and found.connection is not None:
-            self._touched = True
-            found.connection.connection_lost(reason, now_ms)
-            self._settle_one(found, now_ms, told=True)
-
-    def token_fetched(self, connection_id: int, token: str | KafkaError, now_ms: int) -> None:
-        if connection := self._connection(connection_id):
-            self._touched = True
-            connection.token_fetched(token, now_ms)
-
-    def data_to_send(self, connection_id: int) -> Collection[Buffer]:
-        connection = self._connection(connection_id)
-        return () if connection is None else connection.outbound
-
-    def data_sent(self, connection_id: int, size: int, now_ms: int) -> None:
-        if connection := self._connection(connection_id):
-            connection.data_sent(size, now_ms)
-            self._touched = self._touched or connection.has_completions
-
-    def _connection(self, connection_id: int) -> Connection | None:
-        """The connection, unless it is closed: what a driver tells before it hears of that is of no use any more."""
-        found = self.connections.by_connection(connection_id)
-        connection = None if found is None else found.connection
-        return None if connection is None or connection.state is ConnectionState.CLOSED else connection
 
     def poll(self, now_ms: int) -> list[Effect]:
         """Settle what ended, then metadata, then the line: metadata goes first (CONN-8)."""

@@ -53,11 +53,12 @@ def murmur2(data: bytes) -> int:
 def murmur2_many(keys: Sequence[bytes]) -> list[int]:
     """`murmur2` of each, in order: in an eighth of the time where hundreds are of one size, a quarter of a mixed lot.
 
-    Takes no more memory than half a megabyte beside the result, whatever the keys. Thread-safe.
+    Copies no more than half a megabyte of keys at a time. Thread-safe.
     """
-    if len(keys) < FEW:
+    sizes = len(set(map(len, keys)))
+    if len(keys) < FEW * sizes:
         return list(map(murmur2, keys))
-    if len(set(map(len, keys))) == 1:
+    if sizes == 1:
         return _alike(keys)
     places_by_size: dict[int, list[int]] = {}
     for place, key in enumerate(keys):

@@ -66,23 +66,29 @@ def _read_pcap_packets(
     reader: ByteReader, header: Struct, nanoseconds: int, link_type: int, report: Report
 ) -> Iterator[Packet]:
     number = 0
-    while reader.need(header.size):
-        at = reader.at
-        seconds, fraction, captured, size = header.unpack_from(reader.data, at)
+    size_of_header = header.size
+    while reader.need(size_of_header):
+        data, at = reader.data, reader.at
+        base = reader.offset - at
+        end = len(data)
+        while end - at >= size_of_header:  # without calls, for there are many packets in what is read at once
+            seconds, fraction, captured, size = header.unpack_from(data, at)
+            stop = at + size_of_header + captured
+            if stop > end or captured > PACKET_SIZE_MAX:
+                break
+            number += 1
+            reader.at = stop
+            time_ns = seconds * 1_000_000_000 + fraction * nanoseconds
+            yield Packet(number, time_ns, link_type, data[at + size_of_header : stop], size, base + at)
+            at = stop
+        else:
+            continue
         if captured > PACKET_SIZE_MAX:
             text = f"packet {number + 1} at byte {reader.offset} says it has {captured} bytes: the rest is not read"
             report(Finding("capture-damaged", text, offset=reader.offset))
             return
-        stop = at + header.size + captured
-        if stop > len(reader.data):
-            if not reader.need(header.size + captured):
-                break
-            at = reader.at
-            stop = at + header.size + captured
-        number += 1
-        time_ns = seconds * 1_000_000_000 + fraction * nanoseconds
-        yield Packet(number, time_ns, link_type, reader.data[at + header.size : stop], size, reader.offset)
-        reader.at = stop
+        if not reader.need(size_of_header + captured):
+            break
     if reader.left:
         text = f"the capture ends at byte {reader.offset} within packet {number + 1}: it was cut"
         report(Finding("capture-cut", text, offset=reader.offset))

@@ -84,6 +84,17 @@ class FrameCutter:
         """Of this side, for people."""
         return "the client" if self.request else "the broker"
 
+    def grow(self, data: Bytes) -> bool:
+        """Add bytes to the frame that is begun, if they do not finish it; False where there is more to do."""
+        have = self._have + len(data)
+        if have >= self._size or self._hole is not None or self._shared.held > HELD_MAX:
+            return False
+        self._have = have
+        self._buffer += data
+        self._shared.held += len(data)
+        self._position += len(data)
+        return True
+
     def _take(self, data: Bytes, out: list[Frame]) -> Bytes | None:
         """Add bytes; the frames that they finish go to `out`. From a length on that cannot be, what is left of them."""
         at, end = 0, len(data)

@@ -61,6 +61,10 @@ class Frames:
         if link is None:
             link = self._links[piece.conn] = self._meet(piece)
         out: list[Frame] = []
+        if link.sides is not None and not piece.gap and not piece.ended and not piece.findings:
+            side = link.sides[piece.sender]
+            if side.grow(piece.data):  # as most pieces of large frames do
+                return out
         if not link.ignored:
             if link.sides is None:
                 self._wait(link, piece, out)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from binascii import b2a_base64
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from json import encoder
 from typing import Any, Final, Protocol
@@ -15,13 +15,15 @@ from typing import Any, Final, Protocol
 from kproto.tools.decode.records_view import BatchView
 from kproto.wire import Struct
 from kproto.wire.field import Field, element_struct
-from kproto.wire.records import Compression, LegacyBatch, Record, TimestampType
+from kproto.wire.records import Compression, Header, LegacyBatch, Record, TimestampType
 from kproto.wire.wire_type import Array, LengthPrefixedType
 
 __all__ = ["MessageContext", "batch_head", "bytes_text", "message_writer", "quoted", "records_text", "text_or_bytes"]
 
 quoted: Final[Callable[[str], str]] = encoder.encode_basestring
 """A text as JSON writes it, in quotes; letters of all languages stay as they are."""
+quoted_ascii: Final[Callable[[str], str]] = encoder.encode_basestring_ascii
+"""The same for ASCII, three times as fast."""
 TEXT_SIZE_MAX: Final = 1 << 20  # bytes: a longer key or value stands as base64, which cannot grow to six times its size
 KNOWN_ATTRIBUTES: Final = 0x3F  # bits that the other fields tell: codec, timestamp type, transactional, control
 
@@ -48,6 +50,8 @@ def text_or_bytes(data: bytes | None) -> str:
     if data is None:
         return "null"
     if len(data) <= TEXT_SIZE_MAX:
+        if data.isascii():
+            return quoted_ascii(data.decode("ascii"))
         try:
             return quoted(data.decode())
         except UnicodeDecodeError:
@@ -93,11 +97,11 @@ def _field(field: Field) -> tuple[Leaf | None, Write | None]:
     if isinstance(field.type, Array):
         struct: type[Struct] | None = element_struct(field.type)
         if struct is not None:
-            return None, _array_writer(_struct_writer(struct))
+            return None, _array_writer(message_writer(struct))
         return _array_leaf(_leaf(field.type.element)), None
     struct = element_struct(field.type)
     if struct is not None:
-        return None, _nullable(_struct_writer(struct))
+        return None, _nullable(message_writer(struct))
     if field.type.name == "records":
         return None, lambda value, out, context: context.records(value, out)
     if isinstance(field.type, LengthPrefixedType) and field.type.secret:
@@ -188,29 +192,34 @@ def batch_head(view: BatchView) -> str:
 
 
 COMPRESSIONS: Final = {int(codec): quoted(str(codec)) for codec in Compression}
-TIMESTAMP_TYPES: Final = {TimestampType.CREATE_TIME: '"create_time"', TimestampType.LOG_APPEND_TIME: '"log_append_time"'}
+TIMESTAMP_TYPES: Final = {
+    TimestampType.CREATE_TIME: '"create_time"',
+    TimestampType.LOG_APPEND_TIME: '"log_append_time"',
+}
 
 
-def records_text(records: list[Record], base_offset: int, start: int, stop: int) -> tuple[str, int]:
-    """Records from number `start` on, with commas between, until they are `stop` bytes or so; and the number behind."""
-    parts: list[str] = []
-    size = 0
-    add = parts.append
-    index = start
-    for index in range(start, len(records)):
-        offset, timestamp, key, value, headers = records[index]
-        name = "null" if key is None else text_or_bytes(key)
-        data = "null" if value is None else text_or_bytes(value)
-        more = f"[{', '.join(_header(*header) for header in headers)}]" if headers else "[]"
-        text = (
-            f'{{"offset_delta": {offset - base_offset}, "timestamp": {timestamp}, '
-            f'"key": {name}, "value": {data}, "headers": {more}}}'
-        )
-        add(text)
-        size += len(text)
-        if size > stop:
-            break
-    return ", ".join(parts), index + 1
+def records_text(records: Sequence[Record], base_offset: int) -> str:
+    """Records with commas between. base_offset: what their offsets count from."""
+    return ", ".join([_record(base_offset, *record) for record in records])
+
+
+def _record(
+    base_offset: int, offset: int, timestamp: int, key: bytes | None, value: bytes | None, headers: tuple[Header, ...]
+) -> str:
+    # What nearly all are is looked at first: this is where the time goes.
+    if value is not None and value.isascii() and len(value) <= TEXT_SIZE_MAX:
+        data = quoted_ascii(value.decode("ascii"))
+    else:
+        data = text_or_bytes(value)
+    if key is None:
+        name = "null"
+    else:
+        name = quoted_ascii(key.decode("ascii")) if key.isascii() and len(key) < 1_024 else text_or_bytes(key)
+    more = f"[{', '.join([_header(*header) for header in headers])}]" if headers else "[]"
+    return (
+        f'{{"offset_delta": {offset - base_offset}, "timestamp": {timestamp}, '
+        f'"key": {name}, "value": {data}, "headers": {more}}}'
+    )
 
 
 def _header(name: str, value: bytes | None) -> str:

@@ -40,6 +40,7 @@ class Ledger:
     __slots__ = (
         "_crowded",
         "_forgiven",
+        "_free",
         "_last",
         "_past",
         "_sent",
@@ -71,6 +72,7 @@ class Ledger:
         self._crowded = False
         self._since = 0
         self._forgiven = 0
+        self._free: tuple[int, int] | None = None
         self._last = 0
 
     def put(self, sent: SentBatch, certain: bool = True, born: bool = False) -> Iterator[Finding]:
@@ -188,11 +190,10 @@ class Ledger:
     def _went_back(self, sent: SentBatch) -> Iterator[Finding]:
         """A sequence below the one that is due, with which no batch that is kept begins."""
         over = [each for each in self._sent.values() if each.overlaps(sent)]
-        certain = [each for each in over if each.fate is not Fate.REFUSED]
-        if certain:
-            yield self._bad("overlap", f"{sent} shares sequences with {_listed(certain)}, {certain[0].fate.value}")
-        elif over:
-            self._rewind(sent)
+        if over:
+            yield self._bad("overlap", f"{sent} shares sequences with {_listed(over)}, {over[0].fate.value}")
+        elif self._free is not None and distance(self._free[0], sent.base) >= 0 <= distance(sent.behind, self._free[1]):
+            pass  # another part of what was split, while what comes behind it still waits
         elif distance(self._since, sent.base) >= 0:
             yield self._bad("duplicate", f"{sent} was sent before, and later batches were, too: {self.next} is due")
 
@@ -223,7 +224,9 @@ class Ledger:
             yield self._bad("rewritten", f"{text}{sent.epoch}: they {sure} in the log twice")
 
     def _rewind(self, sent: SentBatch) -> None:
-        """Go on from this batch: those that were refused never were."""
+        """Go on from this batch: those that were refused never were, and their sequences are free."""
+        refused = [each for each in self._sent.values() if each.fate is Fate.REFUSED]
+        self._free = sent.base, max((each.behind for each in refused), key=lambda end: distance(sent.base, end))
         kept = {base: each for base, each in self._sent.items() if each.fate is not Fate.REFUSED or base == sent.base}
         self._sent = kept
         if not any(each.fate is not Fate.REFUSED and distance(sent.base, each.base) > 0 for each in kept.values()):

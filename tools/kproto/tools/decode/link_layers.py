@@ -8,7 +8,7 @@ Source: https://www.tcpdump.org/linktypes.html; IEEE 802.1Q; RFC 791, RFC 8200, 
 from __future__ import annotations
 
 from ipaddress import ip_address
-from typing import Final, NamedTuple
+from typing import Final, TypeAlias
 
 from kproto.tools.decode.bad_input import BadInput
 from kproto.tools.decode.capture_formats import IPV4, IPV6, TCP, layout
@@ -61,16 +61,11 @@ FRAGMENT: Final = "a fragment of an IP packet"
 TOO_SHORT: Final = "cut within its headers"
 
 
-class Segment(NamedTuple):
-    """A TCP segment. key: addresses and ports as they stand in the packet, sender first; missing: bytes of its data
-    behind `data` that the capture has cut off."""
+Segment: TypeAlias = tuple[bytes, int, int, int, memoryview, int]
+"""A TCP segment: key, sequence number, acknowledged, flags, data, missing. A plain tuple, for there are many.
 
-    key: bytes
-    sequence: int
-    acknowledged: int
-    flags: int
-    data: memoryview
-    missing: int
+key: addresses and ports as they stand in the packet, sender first; missing: bytes of its data that the capture has cut.
+"""
 
 
 def segment_of(packet: Packet) -> Segment | str:
@@ -100,14 +95,8 @@ def segment_of(packet: Packet) -> Segment | str:
     if start > captured:
         return TOO_SHORT
     payload = memoryview(data)[start : stop if stop < captured else captured]
-    return Segment(
-        bytes(data[at + 12 : at + 24]),
-        sequence,
-        acknowledged,
-        flags,
-        payload,
-        stop - captured if stop > captured else 0,
-    )
+    missing = stop - captured if stop > captured else 0
+    return bytes(data[at + 12 : at + 24]), sequence, acknowledged, flags, payload, missing
 
 
 def endpoint(key: bytes) -> tuple[str, str]:
@@ -194,4 +183,4 @@ def _segment(packet: Packet, hosts: bytes, at: int, stop: int) -> Segment | str:
     if start > len(data):
         return TOO_SHORT
     payload = memoryview(data)[start : min(stop, len(data))]
-    return Segment(hosts + bytes(data[at : at + 4]), sequence, acknowledged, flags, payload, max(0, stop - len(data)))
+    return hosts + bytes(data[at : at + 4]), sequence, acknowledged, flags, payload, max(0, stop - len(data))

@@ -6,15 +6,14 @@ Layer: tools. Values only.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from kproto.wire import Message
 
 __all__ = ["DecodedFrame", "Finding", "Frame", "Packet", "StreamPiece"]
 
 
-@dataclass(frozen=True, slots=True)
-class Packet:
+class Packet(NamedTuple):
     """One captured packet. time_ns: since the epoch; data: from the link's header on; size: as it was on the wire,
     more than len(data) where the capture cut it; offset: of the packet in the capture, for diagnostics."""
 
@@ -41,8 +40,7 @@ class Finding:
     path: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class StreamPiece:
+class StreamPiece(NamedTuple):
     """Bytes of one direction of a connection, in order.
 
     conn: numbered from 1 in the order of appearance; endpoints: "host:port" of the sender and of the receiver;

@@ -11,15 +11,19 @@ from typing import Final
 
 from kproto.tools.decode.conversation import SASL_TOKEN
 from kproto.tools.decode.json_text import batch_head, bytes_text, message_writer, quoted, records_text
+from kproto.tools.decode.log_segments import RawBatch
 from kproto.tools.decode.model import DecodedFrame, Finding
 from kproto.tools.decode.records_view import BatchView, RecordsField, RecordsReader, has_records, records_fields
 from kproto.wire import ApiKey, DecodeError, RequestHeader, ResponseHeader
+from kproto.wire.records import Record
 
 __all__ = ["FORMAT_VERSION", "NdjsonWriter", "finding_text"]
 
 FORMAT_VERSION: Final = 1
 """Of the contract: goes up when a name or meaning changes; names that are new do not count."""
-FLUSHED_SIZE: Final = 1 << 20  # characters that wait before they are written
+WRITTEN_SIZE: Final = 1 << 20  # bytes of keys and values that are written at a time
+PORTION_MIN: Final = 1_000  # records
+RECORD_TEXT_SIZE: Final = 80  # characters of a record beside key and value
 CUT_ANSWERS: Final = frozenset({ApiKey.FETCH, ApiKey.SHARE_FETCH})
 """Brokers may cut the last batch in answers of these APIs."""
 
@@ -58,6 +62,18 @@ class NdjsonWriter:
 
     def end(self) -> None:
         """No frame comes any more."""
+
+    def add_batch(self, number: int, raw: RawBatch, findings: list[Finding]) -> None:
+        """Write the line of a batch of a log segment. number: from 1; findings: gets those of its records."""
+        self._findings = findings
+        self._reader = RecordsReader(len(raw.data))
+        self._may_be_cut = False
+        out = [f'{{"batch": {number}, "position": {raw.position}, "size": {len(raw.data)}, "body": ']
+        self.batches(RecordsField(f"batch {number}", raw.data), out)
+        if self._raw:
+            out.append(', "raw": ' + bytes_text(raw.data))
+        out.append(', "findings": [' + ", ".join(map(finding_text, findings)) + "]}\n")
+        self._write("".join(out))
 
     def _body(self, decoded: DecodedFrame, out: list[str]) -> None:
         message = decoded.message
@@ -104,16 +120,29 @@ class NdjsonWriter:
             return
         out.append('"records": [')
         base = view.records[0].offset if view.records and view.batch.magic < 2 else view.batch.base_offset
-        at = 0
-        while at < len(view.records):
-            if at:
-                out.append(", ")
-            text, at = records_text(view.records, base, at, FLUSHED_SIZE)
-            out.append(text)
-            if len(text) > FLUSHED_SIZE // 4:
+        between = ""
+        for start, stop in _portions(view.records):
+            out += (between, records_text(view.records[start:stop], base))
+            between = ", "
+            if stop < len(view.records):
                 self._write("".join(out))
                 out.clear()
         out.append("]}")
+
+
+def _portions(records: list[Record]) -> Iterator[tuple[int, int]]:
+    """Ranges of the records, each of about WRITTEN_SIZE: mostly one."""
+    if len(records) <= PORTION_MIN and sum(len(each.value or b"") for each in records) <= WRITTEN_SIZE:
+        yield 0, len(records)
+        return
+    start = size = 0
+    for index, record in enumerate(records):
+        size += RECORD_TEXT_SIZE + len(record.key or b"") + len(record.value or b"")
+        if size > WRITTEN_SIZE:
+            yield start, index + 1
+            start, size = index + 1, 0
+    if start < len(records):
+        yield start, len(records)
 
 
 def finding_text(finding: Finding) -> str:

@@ -40,7 +40,7 @@ class RawFrames:
         """The frames in a piece, behind their lengths; or it is one without a length. The last may be cut."""
         cuts = list(_cuts(data))
         comes_out = bool(cuts) and cuts[-1][1] == len(data)
-        if not comes_out and (looks_like_request(data) or not is_raw(data)):
+        if data and not comes_out and (looks_like_request(data) or not is_raw(data)):
             cuts = [(0, len(data))]
         for start, stop in cuts:
             yield self.frame(data[start:stop], time_ns, sent, stop - start)

@@ -36,6 +36,7 @@ ANSWERS_MIN: Final = 10  # that make a chart
 HISTOGRAMS_MAX: Final = 3
 NAMES_MAX: Final = 400  # connections and partitions that have a row of their own
 NAME_LETTERS_MAX: Final = 200
+TEXT_LETTERS_MAX: Final = 400
 POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 LEGEND: Final = ("answered", "answered with an error", "never answered", "open at the end", "no answer asked for")
 
@@ -146,7 +147,7 @@ def _findings(facts: ReportFacts) -> Iterator[str]:
             style = "notice" if each.finding.notice else "violation"
             cells = f"<td>{frame}</td><td>{time}</td><td>{conn}</td>"
             cells += f"<td><code>{escape(_short(each.finding.code))}</code></td>"
-            yield f'<tr class="{style}">{cells}<td class="text">{escape(each.finding.text[:1000])}</td></tr>'
+            yield f'<tr class="{style}">{cells}<td class="text">{escape(each.finding.text[:TEXT_LETTERS_MAX])}</td></tr>'
         yield "</tbody></table></div>"
     yield "</section>"
 

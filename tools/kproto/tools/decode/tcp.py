@@ -74,19 +74,9 @@ class TcpStreams:
                     return NOTHING
                 direction.next = (sequence + size) & SEQUENCES
                 direction.total += size
-                return [
-                    StreamPiece(
-                        connection.number,
-                        direction.sender,
-                        direction.receiver,
-                        packet.time_ns,
-                        data,
-                        0,
-                        False,
-                        (),
-                        connection.client,
-                    )
-                ]
+                ends = direction.sender, direction.receiver
+                client = connection.client
+                return [StreamPiece(connection.number, *ends, packet.time_ns, data, 0, False, (), client)]
         return self._take(direction, key, sequence, acknowledged, flags, data, missing, packet)
 
     def end(self) -> list[StreamPiece]:

@@ -158,6 +158,8 @@ class RecordBatchBuilder:
         The bytes are those of as many calls of `append`. timestamp_ms: of all of them, as in `append`. Raises
         EncodeError, and then nothing is added.
         """
+        if timestamp_ms.__class__ is not int:
+            self._new_head(timestamp_ms)  # which says what is wrong
         count, base = self.count, self._base if self.count else timestamp_ms
         taken, data = columns.take(start, stop, size_limit - self.size, count, timestamp_ms - base)
         if not taken:
