@@ -263,7 +263,7 @@ def test_audit_6_the_nearest_cause_of_a_batch_that_is_out_of_order(cause):
     follower = batch(5, 5, epoch=1) if epoch else batch(14 if cause == "a gap" else 10, 5)
     capture.ack(capture.produce(follower, conn=3), 45)
     found = notices(capture.frames)[-1]
-    assert found.code == "out-of-order"
+    assert found.code == "out-of-sequence"
     assert f"nearest earlier cause: {cause}" in found.text
 
 
@@ -340,7 +340,7 @@ def test_audit_8_records_whose_fate_is_open_go_again_under_a_new_epoch(error, fo
     capture.ack(capture.produce(batch(0, 5, epoch=1)))
     assert codes(capture.frames) == found
     assert [each.code for each in notices(capture.frames)][-1:] == (
-        ["epoch-while-open"] if error == 7 else ["out-of-order"] if error == 45 else []
+        ["epoch-while-open"] if error == 7 else ["out-of-sequence"] if error == 45 else []
     )
 
 

@@ -49,6 +49,8 @@ def test_a_gap_up_to_the_end_of_a_frame():
     first, second = fed(side_of(), stream[:100], 304, stream[404:])
     assert (first.size, len(first.data)) == (400, 96)
     assert second.findings == ()
+    stream = opaque(400) + b"\0\0\0\5token"  # which no search would find
+    assert [frame.size for frame in fed(side_of(), stream[:100], 304, stream[404:])] == [400, 5]
 
 
 def test_several_gaps_within_a_frame_are_one():

@@ -43,8 +43,8 @@ def test_two_make_one(some, others):
 @given(NUMBERS)
 def test_each_number_is_in_one_bar(numbers):
     bars = histogram(numbers).bars()
-    assert [bar.count for bar in bars] == [sum(bar.low <= each <= bar.high for each in numbers) for bar in bars]
-    assert sum(bar.count for bar in bars) == len(numbers)
+    assert [bar.many for bar in bars] == [sum(bar.low <= each <= bar.high for each in numbers) for bar in bars]
+    assert sum(bar.many for bar in bars) == len(numbers)
     assert all(one.high + 1 == other.low for one, other in pairwise(bars))
     assert len(bars) <= 64
 

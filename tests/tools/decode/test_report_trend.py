@@ -26,6 +26,18 @@ def test_each_answer_is_in_its_step(answers):
         )
 
 
+@given(ANSWERS.filter(len), st.integers(1, 50))
+def test_fewer_steps_hold_the_same_answers(answers, steps):
+    trend = Trend()
+    for answer in answers:
+        trend.add(*answer)
+    before = (trend.count, len(trend.steps), trend.step_ns)
+    coarse = trend.coarse(steps)
+    assert len(coarse.steps) <= steps
+    assert (coarse.count, sum(coarse.failed)) == (len(answers), sum(each[2] for each in answers))
+    assert (trend.count, len(trend.steps), trend.step_ns) == before, "it is a copy"
+
+
 def test_a_step_lasts_no_longer_than_it_must():
     trend = Trend()
     trend.add(0, 1, False)

@@ -69,6 +69,13 @@ def test_batches_by_topic_also_by_id():
     facts = counted(capture.frames)
     assert {name: each.batches.records.total for name, each in facts.topics.items()} == {"orders": 12, "by id": 2}
     assert facts.topics["orders"].batches.damaged == 1
+    damaged = bytearray(batch(0, 2))
+    damaged[-1] ^= 1
+    capture.produce(bytes(damaged))
+    stats = Stats()
+    for each in capture.frames:
+        stats.add(each)
+    assert stats.bad_batches == 2
     assert facts.total.batches.sizes.count == 3
 
 

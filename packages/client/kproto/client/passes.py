@@ -27,7 +27,6 @@ __all__ = ["Passes", "monotonic_ms"]
 READ_SIZE: Final = 1 << 18  # bytes
 READS_MAX: Final = 8  # of one socket in a pass: then the others have their turn
 DECISIONS_MAX: Final = 100  # of a core in a pass: then the loop has its turn
-IDLE_MS: Final = 10  # after which a socket is looked at before anything is sent, whatever the loop has said
 BUFFERS_MAX: Final = 512  # of one sendmsg; systems take 1024
 
 
@@ -127,7 +126,7 @@ class Passes(ABC):
             calls.popleft()(now_ms)
         if not self._closed:
             for link in list(self._links.values()):
-                idle = now_ms - link.looked_ms >= IDLE_MS  # or it may be closed, and a request would go nowhere
+                idle = now_ms != link.looked_ms  # it may be closed, and then no request is to be written to it
                 if link.connected and (link.readable or link.owed or idle):
                     self._read(link, now_ms)
             self._decide(now_ms)

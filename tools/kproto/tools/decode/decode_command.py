@@ -158,7 +158,7 @@ class _Decoding:
         """The exit code."""
         writers, watchers = self._sinks()
         only_stats = self._stats is not None and self._audit is None and self._filter.is_empty
-        wants = Stats.wants_message if only_stats else _everything
+        wants: Callable[[int | None, bool], bool] = Stats.wants_message if only_stats else _everything
         conversations = Conversations(self._apis, show_secrets=self._given["show_secrets"], wants=wants)
         interrupted = False
         with _progress(self._input, quiet=self._lists and sys.stdout.isatty()) as progress:

@@ -85,7 +85,6 @@ class FrameSide(FrameCutter):
                 rest = self._take(rest, out)
                 if rest is not None:
                     self._refuse(rest, self._position + len(data) - len(rest))
-                    rest = rest[1:]
             elif self.step is Step.LOST:
                 rest = self._search(rest)
             else:

@@ -17,7 +17,7 @@ class Bar(NamedTuple):
 
     low: int
     high: int
-    count: int
+    many: int
 
 
 class Histogram(LatencyHistogram):
@@ -28,17 +28,17 @@ class Histogram(LatencyHistogram):
         self.total = 0
 
     def add(self, duration_us: int) -> None:
-        """Another one."""
-        if duration_us < 2 * FINE:  # a bucket each; most numbers are: depths, and records of a batch
-            number = max(0, duration_us)
-            self.count += 1
-            self.total += number
-            if number > self.longest_us:
-                self.longest_us = number
-            self._buckets[number] = self._buckets.get(number, 0) + 1
-        else:
-            self.total += duration_us
-            super().add(duration_us)
+        """Another one. As the inherited, without a call: statistics count several numbers of each frame."""
+        number = duration_us if duration_us > 0 else 0
+        self.count += 1
+        self.total += number
+        if number > self.longest_us:
+            self.longest_us = number
+        if number >= 2 * FINE:
+            shift = number.bit_length() - FINE_BITS - 1
+            number = (shift << FINE_BITS) + (number >> shift)
+        buckets = self._buckets
+        buckets[number] = buckets.get(number, 0) + 1
 
     def merge(self, other: Histogram) -> None:
         """All of the other's, too."""

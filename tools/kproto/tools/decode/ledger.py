@@ -258,7 +258,7 @@ class Ledger:
         for each in self._sent.values():
             if each.epoch == sent.epoch and each.fate is Fate.LOST and each.behind == sent.base:
                 each.fate = Fate.REFUSED
-        return self._bad("out-of-order", text, notice=True)
+        return self._bad("out-of-sequence", text, notice=True)
 
     def _nearest(self, frame: int) -> str:
         for cause in reversed(self.causes):

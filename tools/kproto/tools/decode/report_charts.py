@@ -21,11 +21,14 @@ HEIGHT: Final = 190
 LEFT: Final = 52  # for the scale
 FOOT: Final = 24
 TOP: Final = 12
+STEPS_MIN: Final = 12
+ANSWERS_A_STEP: Final = 4  # on average, or the lines have more holes than points
 LINES: Final = (("max", 100), ("p99", 99), ("p50", 50))
 
 
 def trend_chart(name: str, trend: Trend) -> str:
     """Median, 99th percentile and maximum of each step, on a logarithmic scale; steps with failures are marked."""
+    trend = trend.coarse(max(STEPS_MIN, trend.count // ANSWERS_A_STEP))
     counts = [step for step in trend.steps if step.count]
     if not counts or trend.origin_ns is None:
         return ""
@@ -71,7 +74,7 @@ def histogram_chart(name: str, latency: Histogram) -> str:
     bars = latency.bars()
     if not bars:
         return ""
-    most = max(bar.count for bar in bars)
+    most = max(bar.many for bar in bars)
     width = (WIDTH - LEFT) / max(len(bars), 6)
     room = HEIGHT - FOOT - TOP
     drawn = [f'<text x="{LEFT - 6}" y="{TOP + 10}" text-anchor="end">{most:,}</text>']
@@ -79,8 +82,8 @@ def histogram_chart(name: str, latency: Histogram) -> str:
     every = -(-len(bars) // 9)
     for index, bar in enumerate(bars):
         x = LEFT + index * width
-        height = max(1.0, bar.count * room / most) if bar.count else 0
-        words = f"{ms_text(bar.low)} to {ms_text(bar.high)} ms: {bar.count:,}"
+        height = max(1.0, bar.many * room / most) if bar.many else 0
+        words = f"{ms_text(bar.low)} to {ms_text(bar.high)} ms: {bar.many:,}"
         place = f'x="{x + 1:.1f}" y="{HEIGHT - FOOT - height:.1f}" width="{width - 2:.1f}" height="{height:.1f}"'
         drawn.append(f'<g><title>{words}</title><rect class="column" {place}/></g>')
         if index % every == 0:

@@ -147,7 +147,8 @@ def _findings(facts: ReportFacts) -> Iterator[str]:
             style = "notice" if each.finding.notice else "violation"
             cells = f"<td>{frame}</td><td>{time}</td><td>{conn}</td>"
             cells += f"<td><code>{escape(_short(each.finding.code))}</code></td>"
-            yield f'<tr class="{style}">{cells}<td class="text">{escape(each.finding.text[:TEXT_LETTERS_MAX])}</td></tr>'
+            text = escape(each.finding.text[:TEXT_LETTERS_MAX])
+            yield f'<tr class="{style}">{cells}<td class="text">{text}</td></tr>'
         yield "</tbody></table></div>"
     yield "</section>"
 

@@ -41,6 +41,18 @@ class Trend:
         """Answers so far."""
         return sum(step.count for step in self.steps)
 
+    def coarse(self, steps: int) -> Trend:
+        """The same answers, in no more steps than this."""
+        found = Trend()
+        found.origin_ns, found.step_ns, found.failed = self.origin_ns, self.step_ns, list(self.failed)
+        for step in self.steps:
+            copy = Histogram()
+            copy.merge(step)
+            found.steps.append(copy)
+        while len(found.steps) > steps:
+            found._halve()
+        return found
+
     def _halve(self) -> None:
         """Two steps become one."""
         for kept, gone in zip(self.steps[::2], self.steps[1::2], strict=False):

@@ -48,9 +48,13 @@ class _Connection:
 
 
 class Stats:
-    """Add frames in capture order, then `end`. Not thread-safe. Raises nothing, whatever the frames say."""
+    """Add frames in capture order, then `end`. Not thread-safe. Raises nothing, whatever the frames say.
+
+    bad_batches: of Produce requests, those with a wrong checksum, and those that cannot be read.
+    """
 
     def __init__(self) -> None:
+        self.bad_batches = 0
         self._cells: dict[_Key, Tally] = {}
         self._connections: dict[int, _Connection] = {}
         self._topics: dict[str, Tally] = {}
@@ -158,7 +162,8 @@ class Stats:
         cell.in_flight.add(connection.depth)
 
     def _batch(self, each: Produced, cell: Tally, decoded: DecodedFrame) -> None:
-        cell.batches.add(each.batch)
+        if not cell.batches.add(each.batch):
+            self.bad_batches += 1
         name = topic_name(each.topic, decoded)
         if name not in self._topics and len(self._topics) >= TOPICS_MAX:
             name = OTHERS

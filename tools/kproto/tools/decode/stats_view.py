@@ -121,7 +121,7 @@ def _histogram_dict(histogram: Histogram, unit: int = 1) -> dict[str, Any]:
     if not histogram.count:
         return {"count": 0}
     percentiles = {f"p{percent}": histogram.percentile(percent) / unit for percent in (50, 90, 99)}
-    bars = [[bar.low / unit, bar.high / unit, bar.count] for bar in histogram.bars()]
+    bars = [[bar.low / unit, bar.high / unit, bar.many] for bar in histogram.bars()]
     return {
         "count": histogram.count,
         "mean": histogram.mean / unit,
@@ -250,11 +250,11 @@ def batch_lines(batches: BatchTally) -> Iterator[str]:
 def histogram_lines(latency: Histogram) -> Iterator[str]:
     """A bar for each power of two of microseconds, told in milliseconds."""
     bars = latency.bars()
-    most = max((bar.count for bar in bars), default=0)
+    most = max((bar.many for bar in bars), default=0)
     for bar in bars:
-        eighths = max(1, round(bar.count * BAR_WIDTH * 8 / most)) if bar.count else 0
+        eighths = max(1, round(bar.many * BAR_WIDTH * 8 / most)) if bar.many else 0
         drawn = EIGHTHS[-1] * (eighths // 8) + (EIGHTHS[eighths % 8 - 1] if eighths % 8 else "")
-        yield f"{ms_text(bar.low):>9} - {ms_text(bar.high):>9}  {drawn:<{BAR_WIDTH}} {bar.count:,}"
+        yield f"{ms_text(bar.low):>9} - {ms_text(bar.high):>9}  {drawn:<{BAR_WIDTH}} {bar.many:,}"
 
 
 def _errors_table(facts: StatsFacts) -> Table:

@@ -53,21 +53,23 @@ class BatchTally:
         """Unpacked bytes for each packed one, over the sampled batches; None where there are none."""
         return self.unpacked / self.packed if self.packed else None
 
-    def add(self, batch: RecordBatch | LegacyBatch | DecodeError) -> None:
-        """Another batch, or why it is none."""
+    def add(self, batch: RecordBatch | LegacyBatch | DecodeError) -> bool:
+        """Another batch, or why it is none; whether it is whole."""
         if isinstance(batch, DecodeError):
             self.damaged += 1
-            return
+            return False
         try:
             count = batch.count  # a legacy wrapper decompresses to know
         except DecodeError:
             self.damaged += 1
-            return
+            return False
         self.sizes.add(batch.size)
         self.records.add(count)
         self.codecs[batch.attributes & CODEC_BITS] += 1
-        if not batch.crc_valid:
-            self.bad_crc += 1
+        if batch.crc_valid:
+            return True
+        self.bad_crc += 1
+        return False
 
     def sample(self, packed: int, unpacked: int) -> None:
         """A batch was decompressed."""
