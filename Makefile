@@ -13,7 +13,7 @@ TIMEOUTS  ?= default
 CONTENDER ?= kproto
 JOBS      ?= 2
 
-.PHONY: test demo check java coverage properties fuzz soak bench brokers chaos docs clean
+.PHONY: test demo check java coverage properties fuzz soak bench bench-wire profile brokers chaos docs clean
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -45,8 +45,14 @@ properties: $(READY)  ## each property EXAMPLES times, as a table; SEED repeats 
 fuzz: $(READY)  ## MUTATIONS damaged inputs for each message, and for record batches
 	$(BIN)/python tests/fuzz.py --mutations $(MUTATIONS)
 
-bench: $(READY)  ## ratios against other implementations, in one run
+bench: $(READY)  ## the producers beside each other on a real Kafka, ten minutes; ROWS alone, JSON and SVG files
+	$(BIN)/python -m benchmarks.producers $(if $(ROWS),--rows "$(ROWS)") $(if $(JSON),--json $(JSON)) $(if $(SVG),--svg $(SVG))
+
+bench-wire: $(READY)  ## the wire layer beside other libraries
 	$(BIN)/python -m benchmarks
+
+profile: $(READY)  ## where each nanosecond of a record goes, as docs/profile.md; needs Java and Maven
+	$(BIN)/python -m benchmarks.producers.profile --markdown docs/profile.md
 
 soak: $(READY)  ## CYCLES clients that connect and close, counting what each leaves behind; SEEDS runs of chaos
 	KPROTO_CYCLES=$(CYCLES) $(BIN)/python -m pytest -q -k "connecting_and_closing_leaves_nothing_behind" tests/client/test_client.py

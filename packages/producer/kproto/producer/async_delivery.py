@@ -68,8 +68,11 @@ class AsyncDelivery:
     _callbacks: list[tuple[Callable[[AsyncDelivery], object], asyncio.Future[None]]]  # made with the first
 
     def __await__(self) -> Generator[Any, None, RecordMetadata]:
+        batch = self._batch
+        if batch.done and batch.error is None:
+            return batch.metadata_of(self._index)
         if not self.done():
-            context = self._batch.context
+            context = batch.context
             future = context.future_of(self)
             try:
                 yield from future

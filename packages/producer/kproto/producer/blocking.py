@@ -271,6 +271,10 @@ class BlockingAppends:
         self.pushed(appended)
         return delivery
 
+    def interrupted(self) -> None:
+        """Records may be in, and nobody has been told: the producer's own thread is to look."""
+        self._thread.driver.wake()
+
     def pushed(self, appended: Appended) -> None:
         """Seal what is full, and have the sender look at what is new: in this thread if there is something to send."""
         self._seal(appended)

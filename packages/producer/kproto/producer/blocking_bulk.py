@@ -55,11 +55,15 @@ def send_columns(
                 start += bulk.add_run(appended, group.places[start : start + appended.count])
                 appends.pushed(appended)
         except Exception as error:
+            appends.interrupted()  # a signal's handler may have raised it
             appends.refused(topic)
             if not bulk.accepted:
                 raise
             bulk.refuse(topic, places_left(groups, number, start), error)
             break
+        except BaseException:
+            appends.interrupted()
+            raise
     return True
 
 

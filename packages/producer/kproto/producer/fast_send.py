@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from kproto.producer.batch import OnDelivery, ProducerBatch
 from kproto.producer.queues import TopicQueues
 from kproto.producer.routes import TopicRoutes
+from kproto.wire import EncodeError
 from kproto.wire.records.builder import NO_HEADERS, ZIGZAG_PLUS_SIZE
-from kproto.wire.records.header_writer import ZIGZAG
+from kproto.wire.records.header_writer import ZIGZAG, encode_headers
 from kproto.wire.records.record_heads import record_heads
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ __all__ = ["HAS_GIL", "fast_send_of", "make_fast_send"]
 
 HAS_GIL: Final = sys.implementation.name == "cpython" and getattr(sys, "_is_gil_enabled", lambda: True)()
 
+SEQUENCES: Final = (list, tuple)
 SIZE_LIMIT_MIN: Final = 1 << 15  # bytes: with lower limits each record has to be measured
 
 F = TypeVar("F")
@@ -91,8 +93,18 @@ def make_fast_send(
         delivery: Any = None
         now_s = None
         try:
-            if partition is None and timestamp_ms is None and headers is None and type(value) is bytes:
-                queue, key_part, key_size, unkeyed = routes[topic][key]
+            if timestamp_ms is None and type(value) is bytes:
+                if partition is None:
+                    queue, key_part, key_size, unkeyed = routes[topic][key]
+                else:
+                    queue, key_part, key_size, unkeyed = routes[topic].to_partition(partition, key)
+                if headers is None:
+                    tail = no_headers
+                else:
+                    if type(headers) not in SEQUENCES:
+                        raise TypeError  # who knows whether it can be read twice
+                    tail = encode_headers(headers)
+                    key_size += len(tail) - 1
                 value_size = len(value)
                 value_part = sized[value_size]
                 batch = queue.open
@@ -110,7 +122,7 @@ def make_fast_send(
                     record_size = key_size + value_part + len(head)
                     added = sized[record_size]
                     size = builder.size + added
-                    record = (sizes[record_size], head, key_part, sizes[value_size], value, no_headers)
+                    record = (sizes[record_size], head, key_part, sizes[value_size], value, tail)
                     if ticks:
                         run, end_s = ((index, at_ms),), (at_ms + 1) / 1000
                         call = () if on_delivery is None else (index, on_delivery)
@@ -120,11 +132,12 @@ def make_fast_send(
                     else:
                         call = (index, on_delivery)
                         if builder.count == index and size < batch.room: builder.parts += record; builder.size = size; builder.count = index + 1; batch.calls += call; delivery = new()  # fmt: skip  # noqa: E501, E701, E702
-        except (KeyError, IndexError, TypeError):
-            pass  # no route, no table that goes so far, or a key that is no bytes
+        except (KeyError, IndexError, TypeError, EncodeError):
+            pass  # no route, no table that goes so far, a key that is no bytes, headers that are none
         if delivery is None:
             rolled = None
-            if now_s is not None and unkeyed is None:  # what the sticky partition is to be, the slow way decides
+            # With headers, and where the sticky partition may change, the slow way decides.
+            if now_s is not None and unkeyed is None and headers is None:
                 rolled = roll(queue, int(now_s * 1000), key, value, on_delivery)
             if rolled is None:
                 return slow(topic, value, key, partition, timestamp_ms, headers, on_delivery)

@@ -42,6 +42,13 @@ class TopicRoutes(dict[bytes | None, Route]):
         self._topic = topic
         self._lock = lock
 
+    def to_partition(self, partition: int, key: bytes | None) -> Route:
+        """The route of a record whose partition is given. Raises KeyError as above."""
+        if type(partition) is not int or (key is not None and type(key) is not bytes):
+            raise KeyError(key)
+        part = sized_bytes(key)
+        return new_tuple(Route, (self._topic.partitions[partition], part, len(part) + 1, None))
+
     def __missing__(self, key: bytes | None) -> Route:
         topic = self._topic
         choices = topic.choices

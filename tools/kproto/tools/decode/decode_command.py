@@ -145,7 +145,7 @@ class _Decoding:
         self._given = given
         self._form = given["form"]
         self._console = output(given["plain"])
-        self._stdout: BinaryIO = click.get_binary_stream("stdout")
+        self._stdout: BinaryIO = sys.stdout.buffer
         self._apis = Apis(load(given["definitions"])) if given["definitions"] else Apis()
         self._report = Report() if given["report"] else None
         of_report = self._report is not None

@@ -208,48 +208,59 @@ class _Names:
         return self._numbers[key]
 
 
-def _data(facts: ReportFacts) -> str:
-    """What the script draws. Times in microseconds from the first frame; `report.js` says what each place holds."""
-    conns, partitions, apis, errors = _Names(), _Names(), _Names(), _Names()
-    errors.number(0, "")
-    origin_ns = facts.stats.from_ns or 0
-    requests: list[list[int]] = []
-    batches: list[list[int]] = []
-    for bar in facts.bars:
-        who = f"{bar.client} → {bar.broker}{f' · {bar.client_id}' if bar.client_id else ''}"
-        lasted = -1 if bar.until_ns is None else max(0, bar.until_ns - bar.from_ns) // 1000
+class _Drawn:
+    """Bars as rows of numbers; `report.js` says what each place holds. Times in microseconds from `origin_ns`."""
+
+    def __init__(self, origin_ns: int) -> None:
+        self.origin_ns = origin_ns
+        self.conns, self.partitions, self.apis, self.errors = _Names(), _Names(), _Names(), _Names()
+        self.errors.number(0, "")
+        self.requests: list[list[int]] = []
+        self.batches: list[list[int]] = []
+
+    def add(self, bar: Bar) -> None:
+        """A request, and its batches."""
         for each in bar.batches:
-            place = partitions.number((each.name, each.partition), f"{each.name}-{each.partition}")
-            code = bar.errors.get((each.topic, each.partition), 0)
+            place = self.partitions.number((each.name, each.partition), f"{each.name}-{each.partition}")
+            error = self._error(bar.errors.get((each.topic, each.partition), 0))
             identity = (each.producer_id, each.epoch, each.base_sequence)
-            batches.append(
-                [len(requests), place, *identity, each.records, each.size, errors.number(code, error_name(code))]
-            )
-        requests.append(
+            self.batches.append([len(self.requests), place, *identity, each.records, each.size, error])
+        who = f"{bar.client} → {bar.broker}{f' · {bar.client_id}' if bar.client_id else ''}"
+        self.requests.append(
             [
-                conns.number(bar.conn, f"{bar.conn}: {who}"),
-                (bar.from_ns - origin_ns) // 1000,
-                lasted,
-                apis.number((bar.api, bar.version), f"{bar.api} {bar.version}"),
+                self.conns.number(bar.conn, f"{bar.conn}: {who}"),
+                (bar.from_ns - self.origin_ns) // 1000,
+                -1 if bar.until_ns is None else max(0, bar.until_ns - bar.from_ns) // 1000,
+                self.apis.number((bar.api, bar.version), f"{bar.api} {bar.version}"),
                 bar.end.value,
                 bar.frame,
                 bar.answer or 0,
                 bar.size,
                 bar.answer_size,
-                errors.number(bar.error, error_name(bar.error)) if bar.error else 0,
+                self._error(bar.error),
                 bar.more_batches,
                 int(bar.found),
             ]
         )
+
+    def _error(self, code: int) -> int:
+        return self.errors.number(code, error_name(code)) if code else 0
+
+
+def _data(facts: ReportFacts) -> str:
+    origin_ns = facts.stats.from_ns or 0
+    drawn = _Drawn(origin_ns)
+    for bar in facts.bars:
+        drawn.add(bar)
     return _json(
         origin=origin_ns // 1000,
         span=max(1, ((facts.stats.to_ns or 0) - origin_ns) // 1000),
-        conns=conns.names,
-        partitions=partitions.names,
-        apis=apis.names,
-        errors=errors.names,
-        requests=requests,
-        batches=batches,
+        conns=drawn.conns.names,
+        partitions=drawn.partitions.names,
+        apis=drawn.apis.names,
+        errors=drawn.errors.names,
+        requests=drawn.requests,
+        batches=drawn.batches,
     )
 
 
