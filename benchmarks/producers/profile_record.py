@@ -1,26 +1,25 @@
 """What each part of accepting a record costs: the fast way into an open batch, with one part left out at a time.
 
-The parts are cut out of the text of `fast_send.make_fast_send`, so that what is measured is what runs. Each text that
-is cut has to stand there exactly as often as is said here: where the fast way has changed, this fails, and says where.
-No broker takes part: one batch, open and with room for all, of the producer's own accumulator.
+No broker takes part: there is one batch, open and with room for all, of the producer's own accumulator. Times are of
+the thread, so that what else the machine does counts only where it slows it down.
 """
 
 from __future__ import annotations
 
 import gc
-import inspect
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 from statistics import median, quantiles
 from threading import RLock
 from typing import Any, Final
 
 from benchmarks.producers.payload import keys, values
+from benchmarks.producers.profile_parts import PARTS, Make, ProfileError, without
 from benchmarks.producers.runs import order
-from kproto.producer import fast_send
 from kproto.producer.accumulator import RecordAccumulator
 from kproto.producer.config import ProducerConfig
 from kproto.producer.delivery import Delivery
@@ -28,112 +27,16 @@ from kproto.producer.partitioner import PartitionChoices
 from kproto.producer.queues import Appended, PartitionQueue
 from kproto.wire.records.record_heads import KEPT_DELTAS, record_heads
 
-__all__ = ["PARTS", "Middle", "Part", "ProfileError", "RecordCosts", "World", "measure_record", "without"]
+__all__ = ["Middle", "RecordCosts", "World", "measure_record"]
 
 TOPIC: Final = "orders"
 RECORDS: Final = 4_000  # of a batch, and of a stretch that is timed: about two milliseconds
 VALUE_SIZE: Final = 100  # bytes
 KEYS: Final = 1_000
+PARTITIONS: Final = 12
 BATCH_SIZE: Final = 1 << 20  # bytes: more than the records take
-OTHER_WAY_MAX: Final = 40  # records that may go the slow way, because the machine has stood still, say
+TRIES: Final = 30  # of a stretch in which records went another way, because the machine stood still, say
 WARM_UP_ROUNDS: Final = 3
-
-
-class ProfileError(Exception):
-    """The figures would mean something else than is said; says what has changed, or what went wrong."""
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """Something that may be left out. cuts: a text, how often it stands there, and what is put in its place."""
-
-    name: str
-    cuts: tuple[tuple[str, int, str], ...]
-
-
-ADDS: Final = "builder.count == index and size < batch.room"
-NO_STEP: Final = ""
-
-PARTS: Final = (
-    Part(
-        "the arguments that most records lack: partition, timestamp, headers",
-        (
-            ("timestamp_ms is None and ", 1, NO_STEP),
-            ("if partition is None:", 1, "if True:"),
-            ("if headers is None:", 1, "if True:"),
-        ),
-    ),
-    Part("whether the value is bytes", ((" and type(value) is bytes:", 1, ":"),)),
-    Part(
-        "the way of the key: topic and key are looked up, the queue of the partition is found",
-        (
-            ("sizes, sized, no_headers = ", 1, "route = routes['orders'][next(iter(routes['orders']))]; "
-             "sizes, sized, no_headers = "),
-            ("= routes[topic][key]", 1, "= route"),
-        ),
-    ),
-    Part("the clock", (("now_s = clock()", 1, "now_s = 0.0"),)),
-    Part("whether the millisecond is over", (("ticks = now_s >= batch.tick_end_s", 1, "ticks = False"),)),
-    Part("the first look: whether a batch is open", (("if batch.room > 0:", 1, "if True:"),)),
-    Part("the head: deltas of timestamp and offset, from a table", (("head = heads[index]", 1, "head = no_headers"),)),
-    Part(
-        "the sizes: of value and record, and how long these are as varints",
-        (
-            ("value_size = len(value)", 1, "pass"),
-            ("value_part = sized[value_size]", 1, "pass"),
-            ("record_size = key_size + value_part + len(head)", 1, "pass"),
-            ("added = sized[record_size]", 1, "added = 120"),
-            ("sizes[record_size]", 1, "no_headers"),
-            ("sizes[value_size]", 1, "no_headers"),
-        ),
-    ),
-    Part(
-        "the pieces: a tuple of six, and their place in the list",
-        (
-            ("record = (sizes[record_size], head, key_part, sizes[value_size], value, tail)", 1, "pass"),
-            ("builder.parts += record; ", 3, NO_STEP),
-        ),
-    ),
-    Part("the second look: whether the batch is as it was, and has room", ((f"if {ADDS}: ", 3, "if True: "),)),
-    Part("the count and size of the batch", (("builder.size = size; builder.count = index + 1; ", 3, NO_STEP),)),
-    Part(
-        "the future, and its batch and index",
-        (
-            ("delivery = new()", 4, "delivery = True"),
-            ("delivery._batch = batch", 1, "pass"),
-            ("delivery._index = index", 1, "pass"),
-        ),
-    ),
-    Part("whether it is in, or goes the slow way", (("if delivery is None:", 1, "if False:"),)),
-    Part(
-        "the largest record of the batch",
-        (("if added > batch.largest_record:", 1, "if False:"),),
-    ),
-    Part("whether the partition is the sticky one", (("if unkeyed is not None:", 1, "if False:"),)),
-)
-
-Make = Callable[..., Callable[..., Any]]
-
-
-def without(part: Part | None, source: str | None = None) -> Make:
-    """`make_fast_send` without this part; with all of them for None. source: another text of it.
-
-    Raises ProfileError where the text that is to be cut is not there, or elsewhere, too.
-    """
-    source = inspect.getsource(fast_send.make_fast_send) if source is None else source
-    name = "nothing" if part is None else part.name
-    for text, times, instead in () if part is None else part.cuts:
-        found = source.count(text)
-        if found != times:
-            raise ProfileError(
-                f"{text!r} stands {found} times in make_fast_send, not {times}: the fast way has changed, and so must "
-                f"the cut for {name!r} in {__name__}"
-            )
-        source = source.replace(text, instead)
-    namespace: dict[str, Any] = dict(vars(fast_send))
-    exec(compile(f"from __future__ import annotations\n{source}", f"<without {name}>", "exec"), namespace)
-    made: Make = namespace["make_fast_send"]
-    return made
 
 
 class World:
@@ -165,8 +68,6 @@ class World:
 
     def _roll(self, queue: PartitionQueue, at_ms: int, key: bytes, value: bytes, call: Any) -> tuple[Any, int, int]:
         self.other_ways += 1
-        if self.other_ways > OTHER_WAY_MAX:
-            raise ProfileError(f"more than {OTHER_WAY_MAX} of {RECORDS} records did not go the fast way")
         appended = self._append(queue, at_ms, key, value, call)
         return appended.batch, appended.index, appended.batch.largest_record
 
@@ -198,17 +99,22 @@ class Middle:
 @dataclass(frozen=True, slots=True)
 class RecordCosts:
     """All in ns a record. loop: over the records, and nothing else; call: of a function with the arguments of `send`
-    that does nothing; parts: what is saved without each; rest: what of the whole no part accounts for; on_delivery,
-    partitions: what the whole takes more with a callback, and with twelve batches in turn."""
+    that does nothing; parts: what is saved without each; on_delivery, partitions: what the whole takes more with a
+    callback, and with twelve batches in turn."""
 
     rounds: int
     whole: Middle
     loop: Middle
     call: Middle
     parts: Mapping[str, Middle]
-    rest: Middle
     on_delivery: Middle
     partitions: Middle
+
+    @property
+    def rest(self) -> float:
+        """What of the whole no part accounts for."""
+        known = (self.loop, self.call, *self.parts.values())
+        return self.whole.median - sum(each.median for each in known)
 
 
 def _nothing(
@@ -233,42 +139,57 @@ Pairs = Sequence[tuple[bytes, bytes]]
 
 def _plain(send: Callable[..., Any], pairs: Pairs) -> float:
     topic = TOPIC
-    began = time.perf_counter_ns()
+    began = time.thread_time_ns()
     for value, key in pairs:
         send(topic, value, key)
-    return (time.perf_counter_ns() - began) / len(pairs)
+    return (time.thread_time_ns() - began) / len(pairs)
 
 
 def _called_back(send: Callable[..., Any], pairs: Pairs) -> float:
     topic, ended = TOPIC, _ended
-    began = time.perf_counter_ns()
+    began = time.thread_time_ns()
     for value, key in pairs:
         send(topic, value, key, on_delivery=ended)
-    return (time.perf_counter_ns() - began) / len(pairs)
+    return (time.thread_time_ns() - began) / len(pairs)
 
 
 def _loop(pairs: Pairs) -> float:
-    began = time.perf_counter_ns()
+    began = time.thread_time_ns()
     for _value, _key in pairs:
         pass
-    return (time.perf_counter_ns() - began) / len(pairs)
+    return (time.thread_time_ns() - began) / len(pairs)
 
 
-def _stretches(pairs: Pairs) -> dict[str, Callable[[], float]]:
-    """What is timed in each round, by name: ns a record."""
-    known, whole = sorted({key for _, key in pairs}), without(None)
+def _in_a_world(
+    way: Callable[..., float], make: Make, known: Sequence[bytes], pairs: Pairs, partitions: int = 1
+) -> float:
+    """Again, where a record went another way than it should. Raises ProfileError where that does not end."""
+    for _ in range(TRIES):
+        world = World(make, known, partitions)
+        taken = way(world.send, pairs)
+        if not world.other_ways:
+            return taken
+    raise ProfileError(f"in each of {TRIES} stretches records went another way: is the machine too busy?")
 
-    def of(make: Make) -> Callable[[], float]:
-        return lambda: _plain(World(make, known).send, pairs)
 
-    found: dict[str, Callable[[], float]] = {
-        "whole": of(whole),
-        "loop": lambda: _loop(pairs),
-        "call": lambda: _plain(_nothing, pairs),
-        "on_delivery": lambda: _called_back(World(whole, known).send, pairs),
-        "partitions": lambda: _plain(World(whole, known, 12).send, pairs),
+Stretch = Callable[[], float]
+"""ns a record."""
+
+
+def _pairs_of_stretches(pairs: Pairs) -> dict[str, tuple[Stretch, Stretch]]:
+    """What is timed side by side, by name: the second less the first is the figure."""
+    known = sorted({key for _, key in pairs})
+
+    def of(make: Make, way: Callable[..., float] = _plain, partitions: int = 1) -> Stretch:
+        return partial(_in_a_world, way, make, known, pairs, partitions)
+
+    whole = of(without(None))
+    return {
+        "call": (partial(_loop, pairs), partial(_plain, _nothing, pairs)),
+        "on_delivery": (whole, of(without(None), _called_back)),
+        "partitions": (whole, of(without(None), partitions=PARTITIONS)),
+        **{part.name: (of(without(part)), whole) for part in PARTS},
     }
-    return {**found, **{part.name: of(without(part)) for part in PARTS}}
 
 
 @contextmanager
@@ -287,38 +208,34 @@ def _no_collector() -> Iterator[None]:
 
 
 def measure_record(rounds: int, progress: Callable[[], None] = lambda: None) -> RecordCosts:
-    """All stretches in turn, in reverse every other round; differences are of one round. Raises ProfileError."""
+    """Each part beside the whole, in turn, all in reverse every other round. Raises ProfileError."""
     pairs = list(zip(values(VALUE_SIZE, RECORDS), keys(KEYS, RECORDS), strict=True))
     for delta in range(KEPT_DELTAS):
         record_heads(delta, RECORDS)  # or records would go the slow way to make the tables
-    stretches = _stretches(pairs)
-    names, times = [*stretches], {name: list[float]() for name in stretches}
+    stretches = _pairs_of_stretches(pairs)
+    names, times = [*stretches], {name: list[tuple[float, float]]() for name in stretches}
     with _no_collector():
         for number in range(-WARM_UP_ROUNDS, rounds):
             for at in order(len(names), number):
-                taken = stretches[names[at]]()
+                pair = stretches[names[at]]
+                first, second = (pair[side]() for side in order(2, number))
                 if number >= 0:
-                    times[names[at]].append(taken)
+                    times[names[at]].append((second, first) if number % 2 else (first, second))
             gc.collect()
             progress()
     return _costs(times)
 
 
-def _costs(times: Mapping[str, Sequence[float]]) -> RecordCosts:
-    """By name, the time of each round."""
-
-    def more(one: str, other: str) -> list[float]:
-        return [a - b for a, b in zip(times[one], times[other], strict=True)]
-
-    saved = {part.name: more("whole", part.name) for part in PARTS}
-    rest = [whole - sum(each) for whole, *each in zip(times["whole"], times["call"], *saved.values(), strict=True)]
+def _costs(times: Mapping[str, Sequence[tuple[float, float]]]) -> RecordCosts:
+    """By name, what both sides took in each round."""
+    more = {name: Middle.of([second - first for first, second in taken]) for name, taken in times.items()}
+    parts = {part.name: more[part.name] for part in PARTS}
     return RecordCosts(
-        rounds=len(times["whole"]),
-        whole=Middle.of(times["whole"]),
-        loop=Middle.of(times["loop"]),
-        call=Middle.of(more("call", "loop")),
-        parts={name: Middle.of(figures) for name, figures in saved.items()},
-        rest=Middle.of(rest),
-        on_delivery=Middle.of(more("on_delivery", "whole")),
-        partitions=Middle.of(more("partitions", "whole")),
+        rounds=len(times["call"]),
+        whole=Middle.of([whole for name in parts for _, whole in times[name]]),
+        loop=Middle.of([loop for loop, _ in times["call"]]),
+        call=more["call"],
+        parts=parts,
+        on_delivery=more["on_delivery"],
+        partitions=more["partitions"],
     )

@@ -14,12 +14,15 @@ FUNCTION_LINES_MAX = 40
 LONG_FUNCTIONS = {
     ("wire/records/record_loop.py", "loop_records"): "a call for each varint would double its time",
     ("wire/records/builder.py", "append"): "the hot path of every producer: one record, no calls",
+    ("producer/fast_send.py", "make_fast_send"): "the hot path of every producer: one function, no calls",
+    ("producer/fast_send.py", "send"): "the hot path of every producer: one function, no calls",
     ("producer/accumulator.py", "append"): "the way of every record, in one look",
     ("producer/producer.py", "send_many"): "half of it says what may be relied on",
     ("producer/async_producer.py", "send_many"): "half of it says what may be relied on",
     ("producer/batch.py", "__init__"): "what a batch is made of, each with what it says",
 }
 TESTED_ELSEWHERE = {
+    "tools/decode/model.py": "values that all the tests of decode pass on",
     "client/node_connection.py": "test_node_connections.py",
     "client/request_line.py": "test_network.py and test_waiting_line.py",
     "client/connection_settings.py": "values that test_connection.py and test_network.py pass in",

@@ -37,12 +37,13 @@ def test_a_frame_has_a_line_and_what_it_says_below():
     dialogue = Dialogue()
     asked = tree(dialogue.ask(*produce(batch_of("none")), correlation_id=7))
     assert asked.splitlines() == [
-        "     1  22:13:20.001000  10.0.0.9:50001 -> 10.0.0.1:9092  Produce 9 request #7  113 B  client app",
-        "  acks=-1",
+        "     1  22:13:20.001000  10.0.0.9:50001 -> 10.0.0.1:9092  Produce 9 request #7  114 B  client app",
+        "  acks=-1  timeout_ms=0",
         "  topic_data[0]",
         "    name=orders",
         "    partition_data[0]",
-        "      batch of 1 record, 77 B  crc ok  offsets 0 to 0  00:00:00.001000",
+        "      index=0",
+        "      batch of 1 record, 76 B  crc ok  offsets 0 to 0  00:00:00.001000",
         "             0  key <3 bytes>  value <5 bytes>",
     ]
     partition = ProduceResponse.PartitionProduceResponse(index=2, error_code=ErrorCode.NOT_LEADER_OR_FOLLOWER)

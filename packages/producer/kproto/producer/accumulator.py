@@ -102,19 +102,13 @@ class RecordAccumulator(BatchOpening):
             before = tail.size
         appended = None if tail is None else self._extend(queue, tail, columns, start, timestamp_ms, bound)
         if appended is None:
-            limit, least, before = self._limit(topic), RECORD_BATCH_OVERHEAD + bound, 0
-            usual, limit = limit, max(limit, min(self._growth_max, least + columns.size_from(start)))
+            usual, least, before = self._limit(topic), RECORD_BATCH_OVERHEAD + bound, 0
+            limit = max(usual, min(self._growth_max, least + columns.size_from(start)))
             room = self._reserve(max(limit, least) + BATCH_MEMORY, least + BATCH_MEMORY, wake, memory)
             if not isinstance(room, int):
                 return room
-            limit = min(limit, room - BATCH_MEMORY)
-            batch = self._new_batch(queue, limit, room, now_ms)
-            count = batch.extend(timestamp_ms, columns, start)
-            batch.grown = batch.size > usual
-            if batch.size >= batch.limit:
-                batch.close()
-            appended = self._enqueue(queue, batch, tail, now_ms, count=count)
-            appended.ready |= batch.grown
+            batch = self._new_batch(queue, min(limit, room - BATCH_MEMORY), room, now_ms)
+            appended = self._extend_new(queue, tail, batch, columns, start, timestamp_ms, usual)
         elif memory is not None:
             self.memory.leave(memory)
         if sticks:
@@ -145,6 +139,25 @@ class RecordAccumulator(BatchOpening):
             return None
         closed = tail if tail.state is not BatchState.OPEN else None
         return Appended(tail, index, opened=False, ready=grown or closed is not None, closed=closed, count=count)
+
+    def _extend_new(
+        self,
+        queue: PartitionQueue,
+        tail: ProducerBatch | None,
+        batch: ProducerBatch,
+        columns: RecordColumns,
+        start: int,
+        timestamp_ms: int,
+        usual: int,
+    ) -> Appended:
+        """usual: bytes up to which a batch is filled that does not grow."""
+        count = batch.extend(timestamp_ms, columns, start)
+        batch.grown = batch.size > usual
+        if batch.size >= batch.limit:
+            batch.close()
+        appended = self._enqueue(queue, batch, tail, batch.created_ms, count=count)
+        appended.ready |= batch.grown
+        return appended
 
     def append_batch(
         self,

@@ -51,6 +51,18 @@ async def send_columns(
     if groups is None:
         return False
     at_ms = time.time_ns() // 1_000_000 if timestamp_ms is None else timestamp_ms
+    await _append_all(engine, queues, groups, at_ms, left_ms, bulk)
+    return True
+
+
+async def _append_all(
+    engine: AsyncEngine,
+    queues: TopicQueues,
+    groups: Sequence[BulkGroup],
+    at_ms: int,
+    left_ms: int,
+    bulk: BulkDelivery,
+) -> None:
     for number, group in enumerate(groups):
         start = 0
         try:
@@ -59,12 +71,11 @@ async def send_columns(
                 start += bulk.add_run(appended, group.places[start : start + appended.count])
                 engine.push(appended)
         except Exception as error:
-            core.metrics.record_refused(topic, monotonic_ms())
+            engine.engine.metrics.record_refused(queues.name, monotonic_ms())
             if not bulk.accepted:
                 raise
-            bulk.refuse(topic, places_left(groups, number, start), error)
-            break
-    return True
+            bulk.refuse(queues.name, places_left(groups, number, start), error)
+            return
 
 
 async def _append(

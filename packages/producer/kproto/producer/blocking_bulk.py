@@ -47,6 +47,18 @@ def send_columns(
     if groups is None:
         return False
     at_ms = time.time_ns() // 1_000_000 if timestamp_ms is None else timestamp_ms
+    _append_all(appends, queues, groups, at_ms, left_ms, bulk)
+    return True
+
+
+def _append_all(
+    appends: BlockingAppends,
+    queues: TopicQueues,
+    groups: Sequence[BulkGroup],
+    at_ms: int,
+    left_ms: int,
+    bulk: BulkDelivery,
+) -> None:
     for number, group in enumerate(groups):
         start = 0
         try:
@@ -56,15 +68,14 @@ def send_columns(
                 appends.pushed(appended)
         except Exception as error:
             appends.interrupted()  # a signal's handler may have raised it
-            appends.refused(topic)
+            appends.refused(queues.name)
             if not bulk.accepted:
                 raise
-            bulk.refuse(topic, places_left(groups, number, start), error)
-            break
+            bulk.refuse(queues.name, places_left(groups, number, start), error)
+            return
         except BaseException:
             appends.interrupted()
             raise
-    return True
 
 
 def _append(

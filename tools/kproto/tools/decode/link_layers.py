@@ -102,12 +102,12 @@ def segment_of(packet: Packet) -> Segment | str:
 def endpoint(key: bytes) -> tuple[str, str]:
     """Sender and receiver of a key, as "host:port", IPv6 addresses in brackets."""
     size = (len(key) - 4) // 2
-    hosts = [str(ip_address(key[start : start + size])) for start in (0, size)]
-    ports = [int.from_bytes(key[start : start + 2], "big") for start in (len(key) - 4, len(key) - 2)]
-    sender, receiver = (
-        f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in zip(hosts, ports, strict=True)
-    )
-    return sender, receiver
+    ports = int.from_bytes(key[-4:-2], "big"), int.from_bytes(key[-2:], "big")
+    return f"{_host(key[:size])}:{ports[0]}", f"{_host(key[size:-4])}:{ports[1]}"
+
+
+def _host(address: bytes) -> str:
+    return ".".join(map(str, address)) if len(address) == 4 else f"[{ip_address(address)}]"
 
 
 def _network_offset(packet: Packet) -> int | None:

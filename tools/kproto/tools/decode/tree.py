@@ -5,6 +5,7 @@ Layer: tools. Values are shown as their sizes unless asked for; names, numbers a
 
 from __future__ import annotations
 
+from codecs import getincrementaldecoder
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 from uuid import UUID
@@ -101,10 +102,12 @@ class TreeWriter:
         yield from below
 
     def _is_idle(self, field: Field, value: Any) -> bool:
-        """Whether the field says nothing: it has its default, and is no error and no number that matters."""
+        """Whether the field says nothing: it has its default, which is no zero that may be the index of something."""
         if value == () or value is None or (isinstance(value, UUID) and value == NO_UUID):
             return True
-        return bool(value == field.default and not isinstance(value, bool) and field.name != "error_code")
+        if value != field.default or isinstance(value, bool) or field.name == "error_code":
+            return False
+        return value != 0 or field.ignorable
 
     def _structs(self, field: Field, inner: Any, decoded: DecodedFrame, depth: int) -> Iterator[Text]:
         if not isinstance(field.type, Array):
@@ -199,7 +202,7 @@ def shown_bytes(data: bytes | None, *, show: bool) -> Text:
         return Text(f"<{counted(len(data), 'byte')}>", "dim")
     begin = data[: TEXT_SHOWN_MAX * 4]
     try:
-        text = begin.decode("utf-8", "strict" if len(begin) == len(data) else "ignore")
+        text = getincrementaldecoder("utf-8")().decode(begin, final=len(begin) == len(data))
     except UnicodeDecodeError:
         text = "0x" + begin.hex()
     more = "..." if len(text) > TEXT_SHOWN_MAX or len(begin) < len(data) else ""
