@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from benchmarks.producers.profile_parts import ProfileError
 
-__all__ = ["COLLECTOR", "Book", "Meter", "Taken"]
+__all__ = ["COLLECTOR", "Book", "Meter", "Methods", "Taken"]
 
 COLLECTOR: Final = "the garbage collector"
 TRIAL: Final = "trial"
@@ -46,8 +46,7 @@ class Book:
     """What one thread has spent. Only it may enter and leave."""
 
     def __init__(self, parts: Sequence[str]) -> None:
-        self._parts = parts
-        self.times = dict.fromkeys(parts, 0)
+        self.times: dict[str, float] = dict.fromkeys(parts, 0.0)
         self.calls = dict.fromkeys(parts, 0)
         self.began: list[int] = []
         self.below: list[float] = []

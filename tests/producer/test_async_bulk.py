@@ -40,10 +40,12 @@ def log_of(judge, partition=0):
     return [record.value for record in judge.cluster.log(TOPIC, partition)]
 
 
-async def known(producer):
-    """So that a broker who answers no Produce is all that is waited for."""
+async def known(producer, max_block_ms=None):
+    """From now on a broker who answers no Produce is all that is waited for, and no longer than that."""
     await producer.wait_ready()
     await producer.partitions_for(TOPIC)
+    if max_block_ms is not None:
+        producer._running.appends._max_block_ms = max_block_ms
 
 
 @on_each_loop
@@ -158,8 +160,8 @@ async def test_no_room_after_some_were_accepted_tells_both_parts(keyed):
     """The others of the same group, and the groups behind: their places are those of the call."""
     keys = [b"%d" % number for number in range(6)] if keyed else None
     values = [b"%d" % number + HALF for number in range(6)]
-    async with JudgeInLoop({TOPIC: 3}) as judge, started(judge, max_block_ms=30, **SMALL) as producer:
-        await known(producer)
+    async with JudgeInLoop({TOPIC: 3}) as judge, started(judge, **SMALL) as producer:
+        await known(producer, max_block_ms=30)
         judge.stall()
         future = await producer.send_many(TOPIC, values, keys)
         assert not future.done(), "what was accepted has not ended"
@@ -177,8 +179,8 @@ async def test_no_room_after_some_were_accepted_tells_both_parts(keyed):
 
 @on_loop
 async def test_no_room_for_the_first_raises_and_nothing_was_accepted():
-    async with JudgeInLoop({TOPIC: 2}) as judge, started(judge, max_block_ms=30, **SMALL) as producer:
-        await known(producer)
+    async with JudgeInLoop({TOPIC: 2}) as judge, started(judge, **SMALL) as producer:
+        await known(producer, max_block_ms=30)
         judge.stall()
         before = await producer.enqueue(TOPIC, HALF, partition=0)
         with pytest.raises(BufferFullError):

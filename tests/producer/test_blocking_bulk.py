@@ -57,6 +57,13 @@ def at_rest(producer):
     assert accumulator.memory.used == accumulator.memory.waiting == 0
 
 
+def known(producer, max_block_ms):
+    """From now on a broker who answers nothing is all that is waited for, and no longer than that."""
+    producer.wait_ready(WAIT_S)
+    producer.partitions_for(TOPIC)
+    producer._appends._max_block_ms = max_block_ms
+
+
 def waits_of(producer, monkeypatch):
     """Is released whenever a thread begins to wait."""
     begun, wait_for = threading.Semaphore(0), producer._thread.wait_for
@@ -95,7 +102,7 @@ def test_each_record_is_where_its_range_says(server, columns, compression):
     assert sum(map(len, written)) == 800
 
 
-def test_part_2_without_keys_a_call_may_turn_from_partition_to_partition(server, columns):
+def test_part_4_without_keys_a_call_may_turn_from_partition_to_partition(server, columns):
     values = [b"%d" % number + bytes(100) for number in range(300)]
     with Producer(server.bootstrap_servers, batch_size=1_000) as producer:
         ranges = producer.send_many(TOPIC, values).result(WAIT_S)
@@ -195,9 +202,8 @@ def test_no_room_after_some_were_accepted_tells_both_parts(server, columns, keye
     """The others of the same group, and the groups behind: their places are those of the call."""
     keys = [b"%d" % number for number in range(6)] if keyed else None
     values = [b"%d" % number + HALF for number in range(6)]
-    with Producer(server.bootstrap_servers, max_block_ms=30, **SMALL) as producer:
-        producer.wait_ready(WAIT_S)
-        producer.partitions_for(TOPIC)
+    with Producer(server.bootstrap_servers, **SMALL) as producer:
+        known(producer, max_block_ms=30)
         server.stall()
         future = producer.send_many(TOPIC, values, keys)
         assert not future.done(), "what was accepted has not ended"
@@ -219,9 +225,8 @@ def test_no_room_after_some_were_accepted_tells_both_parts(server, columns, keye
 
 
 def test_no_room_for_the_first_raises_and_nothing_was_accepted(server):
-    with Producer(server.bootstrap_servers, max_block_ms=30, **SMALL) as producer:
-        producer.wait_ready(WAIT_S)
-        producer.partitions_for(TOPIC)
+    with Producer(server.bootstrap_servers, **SMALL) as producer:
+        known(producer, max_block_ms=30)
         server.stall()
         before = producer.send(TOPIC, HALF, partition=0)
         with pytest.raises(BufferFullError):

@@ -29,7 +29,7 @@ def topic_of(partitions=3, *, queues=True):
 
 
 @given(st.lists(KEYS, min_size=1), st.integers(1, 12))
-def test_part_1_a_key_goes_where_the_partitioner_says(keys, partitions):
+def test_part_4_a_key_goes_where_the_partitioner_says(keys, partitions):
     topic = topic_of(partitions)
     for key in keys:
         route = topic.routes[key]

@@ -11,9 +11,8 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
-from tools.decode.kafka_bytes import request as asked
-from tools.decode.kafka_bytes import response as answer
-from tools.decode.packets import Talk, pcap
+from tools.decode.packets import pcap
+from tools.decode.test_decode_command import clean
 from tools.judge_server import JudgeServer
 
 from kproto.tools import cli
@@ -70,7 +69,7 @@ def test_every_help_has_examples_that_work(path, cluster, monkeypatch, tmp_path)
     Path("access.log").write_text("one\ntwo\n")
     Path("pairs.txt").write_text("a:1\nb:2\n")
     Path("records.ndjson").write_text('{"value": "a"}\n')
-    Path("capture.pcap").write_bytes(pcap(Talk().open().ask(asked(1)).answer(answer(1)).close().packets))
+    Path("capture.pcap").write_bytes(pcap(clean(), step_ns=100_000_000))
     shown = run(*path, "--help")
     assert shown.exit_code == 0
     examples = re.findall(

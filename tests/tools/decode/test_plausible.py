@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tools.decode.kafka_bytes import CLIENT_ID, metadata, opaque, request, response, versions
 
-from kproto.tools.decode.plausible import find_request, find_response, is_chain, request_at
+from kproto.tools.decode.plausible import begins_request, find_request, find_response, is_chain, request_at
 from kproto.wire import REQUESTS, encode_request
 from kproto.wire.strategies import messages
 
@@ -28,6 +28,7 @@ def test_each_request_can_be_one(request_class, client_id):
     for version in request_class.versions:
         frame = encode_request(request_class(), version, correlation_id=-1, client_id=client_id)
         assert request_at(frame) is True
+        assert begins_request(frame) and not begins_request(b"x" + frame) and not begins_request(frame[:13])
         assert find_request(frame, 0, None, always)[0] == 0
 
 

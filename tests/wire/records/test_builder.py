@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from kproto.wire import DecodeError, EncodeError
-from kproto.wire.records import Compression, Record, RecordBatchBuilder, read_record_batches, restamp
+from kproto.wire.records import (
+    Compression,
+    Record,
+    RecordBatchBuilder,
+    RecordColumns,
+    read_record_batches,
+    restamp,
+)
 from kproto.wire.records.compression import decompress
 from kproto.wire.records.schema import RECORD, RECORD_BATCH
 
@@ -294,3 +303,79 @@ def test_a_sealed_batch_is_built_as_it_was_and_takes_no_more(records, codec, sta
             sealed.size_after(*record)
     assert sealed.build(*stamp) == plain.build(*stamp)
     assert (sealed.count, sealed.size, sealed.max_timestamp) == (plain.count, plain.size, plain.max_timestamp)
+
+
+@given(RECORDS, CODECS, STAMPS, st.booleans())
+def test_finish_is_build_without_the_copy_and_nothing_is_kept(records, codec, stamp, sealed):
+    plain, finished = built(records, codec), built(records, codec)
+    if sealed:
+        finished.seal()
+    data = finished.finish(*stamp)
+    assert type(data) is bytearray and data == plain.build(*stamp)
+    assert (finished.count, finished.size) == (plain.count, plain.size)
+    assert not finished.parts and not finished._data and finished._data is not data
+    is_gone(finished)
+
+
+def is_gone(builder):
+    """Nothing can be appended to it or built of it, whoever tries."""
+    for refused in (
+        builder.build,
+        builder.finish,
+        lambda: builder.append(1, b"k", b"v"),
+        lambda: builder.append(1, None, memoryview(b"v")),
+        lambda: builder.extend(1, RecordColumns(None, [b"v"])),
+        lambda: builder.size_after(1, None, b""),
+    ):
+        with pytest.raises(EncodeError, match="was discarded|is sealed"):
+            refused()
+
+
+def test_finish_with_a_stamp_that_no_broker_takes_keeps_the_records():
+    builder = built([(1, b"k", b"v", ())])
+    expected = builder.build(5, 0, 7)
+    with pytest.raises(EncodeError, match="come together"):
+        builder.finish(5, 0, -1)
+    assert builder.finish(5, 0, 7) == expected
+
+
+@pytest.mark.parametrize("codec", ["none", "gzip"])
+@pytest.mark.parametrize("sealed", [False, True])
+def test_discard_gives_the_memory_back_and_keeps_the_numbers(codec, sealed):
+    builder = built([(1, None, bytes(100_000), ())], codec)
+    size = builder.size
+    if sealed:
+        builder.seal()
+    for _ in range(2):
+        builder.discard()
+        assert not builder.parts and not builder._data
+        assert (builder.count, builder.size) == (1, size)
+        is_gone(builder)
+    assert builder.seal() == 0, "there is nothing to compress"
+
+
+def test_discarded_while_another_thread_seals_it_keeps_nothing(monkeypatch):
+    """He has begun before, and is still told the size."""
+    builder = built([(1, None, bytes(1_000), ())], "gzip")
+    expected = len(builder.build())
+    builder._data_count = 0  # so that it is compressed again
+    module = sys.modules[RecordBatchBuilder.__module__]
+    compress = module.compress
+
+    def interrupted(*arguments):
+        builder.discard()
+        return compress(*arguments)
+
+    monkeypatch.setattr(module, "compress", interrupted)
+    assert builder.seal() == expected
+    assert not builder.parts and not builder._data
+    is_gone(builder)
+
+
+@pytest.mark.parametrize("timestamp_ms", [1.5, None, True, "1"])
+def test_columns_at_no_time_are_refused_and_leave_no_trace(timestamp_ms):
+    builder = built([(5, b"k", b"v", ())])
+    before = builder.build(), builder.size, builder.count
+    with pytest.raises(EncodeError, match="Record timestamp_ms: is no int"):
+        builder.extend(timestamp_ms, RecordColumns(None, [b"v"]))
+    assert (builder.build(), builder.size, builder.count) == before

@@ -38,7 +38,7 @@ SASL_TOKEN: Final = "SaslToken"
 """The `api` of a frame that is a bare token, of which there is no API."""
 HEAD: Final = Struct(">hhi")  # API key, version, correlation id
 CORRELATION_ID: Final = Struct(">i")
-CLIENT_ID_AT: Final = 8
+REFUSED: Final = ErrorCode.UNSUPPORTED_VERSION.to_bytes(2, "big")
 UNANSWERED_SHOWN_MAX: Final = 20
 LOSSES: Final = frozenset(
     {"gap", "cut", "too-much", "impossible-frame", "unfinished", "capture-damaged", "capture-cut"}
@@ -146,7 +146,7 @@ class Conversations:
             header, at = RequestHeader.decode_prefix(data, request_header_version(cls, version))
             decoded.client_id = header.client_id
             if whole and self._wants(decoded.api_key, True):
-                decoded.message = _strict(data, cls, version, at)
+                _decode(data, decoded, cls, version, at)
         except DecodeError as error:
             if whole:
                 decoded.findings.append(_lie(error))
@@ -186,29 +186,32 @@ class Conversations:
         elif cls is not None and version in cls.versions and whole and self._wants(key, False):
             try:
                 _, at = ResponseHeader.decode_prefix(data, response_header_version(cls, version))
-                decoded.message = _strict(data, cls, version, at)
+                _decode(data, decoded, cls, version, at)
             except DecodeError as error:
                 decoded.findings.append(_lie(error))
         if is_secret(key, request=False) and not self._show_secrets:
             self._hide(data, decoded, key, version)
 
     def _api_versions(self, data: bytes, decoded: DecodedFrame, version: int) -> None:
-        """A broker that does not know the version answers as in version 0; not all of them do."""
-        refused = data[4:6] == ErrorCode.UNSUPPORTED_VERSION.to_bytes(2, "big")
-        tried = (0, version) if refused else (version,)
-        lie: DecodeError | None = None
-        for each in tried:
+        """A broker that does not know the version answers as in version 0. Not all do: clients read the code alone."""
+        refused = data[4:6] == REFUSED
+        for each in (0, version) if refused else (version,):
             if each not in ApiVersionsResponse.versions:
                 continue
+            trial = DecodedFrame(decoded.frame)
             try:
-                decoded.message = _strict(data, ApiVersionsResponse, each, 4)
+                _decode(data, trial, ApiVersionsResponse, each, CORRELATION_ID.size)
             except DecodeError as error:
-                lie = error
-            else:
-                decoded.version = each
+                trial.findings.append(_lie(error))
+            if not (refused and trial.findings):
+                decoded.message, decoded.version = trial.message, each
+                decoded.findings += trial.findings
                 return
-        if lie is not None:
-            decoded.findings.append(_lie(lie))
+        if refused:
+            decoded.message = ApiVersionsResponse(error_code=ErrorCode.UNSUPPORTED_VERSION)
+            decoded.version = 0
+            text = "behind its error code the answer is of no version; clients read the code alone"
+            decoded.findings.append(Finding("fallback", text, notice=True))
 
     def _unmatched(self, data: bytes, decoded: DecodedFrame, state: ConversationState, whole: bool) -> None:
         guess = None
@@ -244,25 +247,25 @@ class Conversations:
         decoded.redacted = True
         decoded.frame = _with_data(decoded.frame, hidden)
         known = self._apis.requests.get(key) if request else self._apis.responses.get(key)
-        if decoded.message is None or known is None:
+        message, decoded.message = decoded.message, None
+        if message is None or known is None or key in (SECRET_REQUESTS if request else SECRET_RESPONSES):
             return
-        if key in (SECRET_REQUESTS if request else SECRET_RESPONSES):
-            decoded.message = None
-            return
-        if issubclass(known, Request):
-            _, at = RequestHeader.decode_prefix(hidden, request_header_version(known, version))
-        else:
-            assert issubclass(known, Response)
-            _, at = ResponseHeader.decode_prefix(hidden, response_header_version(known, version))
-        decoded.message, _ = known.decode_prefix(hidden, version, at)
+        try:
+            if issubclass(known, Request):
+                _, at = RequestHeader.decode_prefix(hidden, request_header_version(known, version))
+            else:
+                _, at = ResponseHeader.decode_prefix(hidden, response_header_version(known, version))
+            decoded.message, _ = known.decode_prefix(hidden, version, at)
+        except DecodeError:  # it lies, so that all of it was overwritten
+            pass
 
 
-def _strict(data: bytes, cls: type[Message], version: int, at: int) -> Message:
-    message, behind = cls.decode_prefix(data, version, at)
+def _decode(data: bytes, decoded: DecodedFrame, cls: type[Message], version: int, at: int) -> None:
+    """Bytes behind the message are a finding; the message is there, as Kafka's own clients and brokers read it."""
+    decoded.message, behind = cls.decode_prefix(data, version, at)
     if behind != len(data):
         more = f"{len(data) - behind:,} more bytes"
-        raise TrailingBytes(f"{cls.__name__} v{version}", behind, "the end", more)
-    return message
+        decoded.findings.append(_lie(TrailingBytes(f"{cls.__name__} v{version}", behind, "the end", more)))
 
 
 def _client_id(data: bytes) -> str | None:

@@ -121,7 +121,7 @@ def decode(file: str, **given: Any) -> None:
       kproto decode capture.pcap
       kproto decode capture.pcap --format ndjson --api Produce --topic orders
       kproto decode capture.pcap --error any --slow 50ms --show-values
-      kproto decode capture.pcap --format hex --corr 7
+      kproto decode capture.pcap --format hex --corr 2
       kproto decode capture.pcap --stats
       kproto decode capture.pcap --audit
       kproto decode capture.pcap --report capture.html
@@ -200,7 +200,9 @@ class _Decoding:
     def _conclude(self) -> None:
         """Print what was gathered."""
         if self._report is not None:
-            self._given["report"].write_text(self._report.html(self._input.name), encoding="utf-8")
+            page = self._given["report"]
+            page.write_text(self._report.html(self._input.name), encoding="utf-8")
+            notes().print(f"The report is in {page}.", markup=False)
         shown = {"stats": self._stats, "audit": self._audit if self._given["wants_audit"] else None}
         for name, gathered in shown.items():
             if gathered is None:

@@ -12,13 +12,14 @@ from typing import Final
 from kproto.tools.decode.frame_cutter import HELD_MAX, Shared, shown
 from kproto.tools.decode.frame_side import FrameSide, Step
 from kproto.tools.decode.model import Finding, Frame, StreamPiece
-from kproto.tools.decode.plausible import find_request
+from kproto.tools.decode.plausible import begins_request, find_request
 from kproto.tools.decode.tls_hello import is_tls
 
 __all__ = ["Frames"]
 
 UNDECIDED_SIZE_MAX: Final = 64 * 1024  # bytes of a connection after which the side of the client is guessed
 UNDECIDED_PIECES_MAX: Final = 64
+VERIFICATIONS_MAX: Final = 16
 NOT_FOUND_MAX: Final = 8 * 1024 * 1024  # bytes without a frame after which a connection counts as not Kafka's
 
 
@@ -198,13 +199,13 @@ def _guess(pieces: list[StreamPiece], *, final: bool) -> str | None:
         begin = begins.setdefault(piece.sender, bytearray())
         if len(begin) < UNDECIDED_SIZE_MAX:
             begin += piece.data
-    budget = iter(range(16))
+    at_begin = [sender for sender, data in begins.items() if begins_request(data) or is_tls(data)]
+    if len(at_begin) == 1 or not final:
+        return at_begin[0] if len(at_begin) == 1 else None
+    budget = iter(range(VERIFICATIONS_MAX))
     found = {
         sender: find_request(data, 0, None, lambda: next(budget, None) is not None)[0]
         for sender, data in begins.items()
     }
-    at_begin = [sender for sender, at in found.items() if at == 0 or is_tls(begins[sender])]
-    if len(at_begin) == 1:
-        return at_begin[0]
     anywhere = [sender for sender, at in found.items() if at is not None]
-    return anywhere[0] if final and len(anywhere) == 1 else None
+    return anywhere[0] if len(anywhere) == 1 else None

@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 from kproto.tools.decode.records_view import BatchView
 from kproto.wire import Struct
 from kproto.wire.field import Field, element_struct
-from kproto.wire.records import Compression, Header, LegacyBatch, Record, TimestampType
+from kproto.wire.records import Compression, LegacyBatch, Record, TimestampType
 from kproto.wire.wire_type import Array, LengthPrefixedType
 
 __all__ = ["MessageContext", "batch_head", "bytes_text", "message_writer", "quoted", "records_text", "text_or_bytes"]
@@ -200,26 +200,26 @@ TIMESTAMP_TYPES: Final = {
 
 def records_text(records: Sequence[Record], base_offset: int) -> str:
     """Records with commas between. base_offset: what their offsets count from."""
-    return ", ".join([_record(base_offset, *record) for record in records])
-
-
-def _record(
-    base_offset: int, offset: int, timestamp: int, key: bytes | None, value: bytes | None, headers: tuple[Header, ...]
-) -> str:
-    # What nearly all are is looked at first: this is where the time goes.
-    if value is not None and value.isascii() and len(value) <= TEXT_SIZE_MAX:
-        data = quoted_ascii(value.decode("ascii"))
-    else:
-        data = text_or_bytes(value)
-    if key is None:
-        name = "null"
-    else:
-        name = quoted_ascii(key.decode("ascii")) if key.isascii() and len(key) < 1_024 else text_or_bytes(key)
-    more = f"[{', '.join([_header(*header) for header in headers])}]" if headers else "[]"
-    return (
-        f'{{"offset_delta": {offset - base_offset}, "timestamp": {timestamp}, '
-        f'"key": {name}, "value": {data}, "headers": {more}}}'
-    )
+    parts = []
+    add = parts.append
+    # What nearly all are is looked at first and in place: this is where the time goes.
+    for offset, timestamp, key, value, headers in records:
+        if value is not None and value.isascii() and len(value) <= TEXT_SIZE_MAX:
+            data = quoted_ascii(value.decode())
+        else:
+            data = text_or_bytes(value)
+        if key is None:
+            name = "null"
+        elif key.isascii() and len(key) <= TEXT_SIZE_MAX:
+            name = quoted_ascii(key.decode())
+        else:
+            name = text_or_bytes(key)
+        more = f"[{', '.join([_header(*header) for header in headers])}]" if headers else "[]"
+        add(
+            f'{{"offset_delta": {offset - base_offset}, "timestamp": {timestamp}, '
+            f'"key": {name}, "value": {data}, "headers": {more}}}'
+        )
+    return ", ".join(parts)
 
 
 def _header(name: str, value: bytes | None) -> str:

@@ -22,7 +22,7 @@ __all__ = ["FORMAT_VERSION", "NdjsonWriter", "finding_text"]
 FORMAT_VERSION: Final = 1
 """Of the contract: goes up when a name or meaning changes; names that are new do not count."""
 WRITTEN_SIZE: Final = 1 << 20  # bytes of keys and values that are written at a time
-PORTION_MIN: Final = 1_000  # records
+COMPRESSED: Final = 7  # of a batch's attributes: the codec
 RECORD_TEXT_SIZE: Final = 80  # characters of a record beside key and value
 CUT_ANSWERS: Final = frozenset({ApiKey.FETCH, ApiKey.SHARE_FETCH})
 """Brokers may cut the last batch in answers of these APIs."""
@@ -121,7 +121,7 @@ class NdjsonWriter:
         out.append('"records": [')
         base = view.records[0].offset if view.records and view.batch.magic < 2 else view.batch.base_offset
         between = ""
-        for start, stop in _portions(view.records):
+        for start, stop in _portions(view, view.records):
             out += (between, records_text(view.records[start:stop], base))
             between = ", "
             if stop < len(view.records):
@@ -130,9 +130,9 @@ class NdjsonWriter:
         out.append("]}")
 
 
-def _portions(records: list[Record]) -> Iterator[tuple[int, int]]:
+def _portions(view: BatchView, records: list[Record]) -> Iterator[tuple[int, int]]:
     """Ranges of the records, each of about WRITTEN_SIZE: mostly one."""
-    if len(records) <= PORTION_MIN and sum(len(each.value or b"") for each in records) <= WRITTEN_SIZE:
+    if not view.batch.attributes & COMPRESSED and view.batch.size <= WRITTEN_SIZE:
         yield 0, len(records)
         return
     start = size = 0

@@ -12,7 +12,15 @@ from typing import Final
 
 from kproto.wire import FRAME_SIZE_MAX, REQUESTS, ApiKey, DecodeError, decode_request
 
-__all__ = ["PREFIX_SIZE", "REQUEST_HEADER_SIZE", "find_request", "find_response", "is_chain", "request_at"]
+__all__ = [
+    "PREFIX_SIZE",
+    "REQUEST_HEADER_SIZE",
+    "begins_request",
+    "find_request",
+    "find_response",
+    "is_chain",
+    "request_at",
+]
 
 REQUEST_HEADER: Final = Struct(">ihhih")  # length, API key, version, correlation id, length of the client id
 REQUEST_HEADER_SIZE: Final = REQUEST_HEADER.size
@@ -61,6 +69,11 @@ def request_at(data: Bytes, at: int = 0, *, strict: bool = True, client_id: byte
         return name.decode().isprintable()
     except UnicodeDecodeError:
         return False
+
+
+def begins_request(data: Bytes) -> bool:
+    """Whether the first bytes can be a request's; it is decoded to see that, where it is whole and its API declared."""
+    return request_at(data) is True and _is_credible(data, 0, 0, None, lambda: True)
 
 
 def find_request(

@@ -10,7 +10,7 @@ from typing import Final
 
 from kproto.tools.decode.byte_reader import ByteReader
 from kproto.tools.decode.model import Finding, Frame
-from kproto.tools.decode.plausible import PREFIX_SIZE, find_request
+from kproto.tools.decode.plausible import PREFIX_SIZE, begins_request
 from kproto.wire import FRAME_SIZE_MAX
 
 __all__ = ["BROKER", "CLIENT", "RawFrames", "is_raw", "read_raw_frames"]
@@ -57,9 +57,7 @@ def _cuts(data: bytes) -> Iterator[tuple[int, int]]:
 
 def looks_like_request(payload: bytes) -> bool:
     """Whether it can be a request; it is decoded to see that, where its API is declared."""
-    budget = iter(range(1))
-    framed = len(payload).to_bytes(PREFIX_SIZE, "big") + payload
-    return find_request(framed, 0, None, lambda: next(budget, None) is not None)[0] == 0
+    return begins_request(len(payload).to_bytes(PREFIX_SIZE, "big") + payload)
 
 
 def is_raw(begin: bytes) -> bool:
