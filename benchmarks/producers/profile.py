@@ -75,7 +75,9 @@ def _console(file: IO[str]) -> Console:
 @click.option("--rounds", type=click.IntRange(1), default=ROUNDS, show_default=True, help="Of the parts of a record.")
 @click.option("--turns", type=click.IntRange(1), default=TURNS, show_default=True, help="With each growth of batches.")
 @click.option("--records", type=click.IntRange(100), default=RECORDS, show_default=True, help="Of a turn.")
-@click.option("--json", "json_file", type=click.File("w", "utf-8"), help="Also write all figures; - prints.")
+@click.option(
+    "--json", "json_file", type=click.File("w", "utf-8", lazy=False), help="Also write all figures; - prints."
+)
 @click.option("--markdown", type=click.File("w", "utf-8"), help="Also write the page.")
 def main(
     bootstrap: str | None, rounds: int, turns: int, records: int, json_file: IO[str] | None, markdown: IO[str] | None

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from textwrap import fill
 from typing import Any, Final
 
 from rich import box
@@ -20,6 +21,8 @@ from benchmarks.producers.report import environment, number
 __all__ = ["around", "page", "show", "to_dict"]
 
 CPU_INFO: Final = Path("/proc/cpuinfo")
+BUSY: Final = 0.5  # processes a CPU that want it: from there on the profile is disturbed
+WIDTH: Final = 118  # characters of a line of the page
 LARGEST: Final = 4  # parts that the page names
 TOTAL: Final = "**"  # around the cells of a row that sums up
 
@@ -79,7 +82,16 @@ def _processor() -> str:
 
 def _machine(told: dict[str, Any]) -> str:
     head = f"{told['python']}, {told['cpus']} CPUs ({told['processor']}), {told['machine']}"
-    return f"{head}; when the run began, {told['load']} processes wanted a CPU."
+    return f"{head}; when the run began, {told['load']} processes wanted a CPU.{_warning(told)}"
+
+
+def _warning(told: dict[str, Any]) -> str:
+    if told["load"] <= told["cpus"] * BUSY:
+        return ""
+    return (
+        " That is a busy machine: its caches and CPUs were shared, so all figures are larger than they need be, and "
+        "only their proportions say anything. Run it again on a quiet one."
+    )
 
 
 def _ns(value: float) -> str:
@@ -151,7 +163,7 @@ def _record_words(costs: RecordCosts) -> str:
     )
 
 
-def _batch_words(found: Sequence[BatchCosts]) -> Iterator[str]:
+def _batch_words(costs: RecordCosts, found: Sequence[BatchCosts]) -> Iterator[str]:
     for one in found:
         each = one.parts[EACH_RECORD].record_ns.median
         others = sorted(
@@ -165,26 +177,35 @@ def _batch_words(found: Sequence[BatchCosts]) -> Iterator[str]:
             f"{known / one.plain.median:.0%} of what the process takes when nothing is measured: the further from "
             "100 %, the less can be said."
         )
+    above = costs.whole.median + costs.on_delivery.median + costs.partitions.median
+    yield (
+        f"In the first table `send` with a callback and {PARTITIONS} partitions comes to {_ns(above)} ns, with the loop. "
+        "Here each value is touched for the first time, batches come and go, and another thread comes in between."
+    )
     yield (
         "Records of a batch share everything but `send` and the callbacks: what is not in these two gets cheaper with "
         "larger batches, and only what is in them is paid by every record."
     )
 
 
+def _wrapped(text: str) -> str:
+    return fill(text, WIDTH, break_long_words=False, break_on_hyphens=False)
+
+
 def page(costs: RecordCosts, found: Sequence[BatchCosts], told: dict[str, Any], records: int) -> str:
     """In markdown. records: of a turn."""
     return PAGE.format(
-        machine=_machine(told),
+        machine=_wrapped(_machine(told)),
         value_size=VALUE_SIZE,
         keys=KEYS,
         records=RECORDS,
         rounds=costs.rounds,
         record=_markdown(_record_sheet(costs)),
-        record_words=_record_words(costs),
+        record_words=_wrapped(_record_words(costs)),
         turns=found[0].rounds,
         batch_records=records,
         batch=_markdown(_batch_sheet(found)),
-        batch_words="\n\n".join(_batch_words(found)),
+        batch_words="\n\n".join(map(_wrapped, _batch_words(costs, found))),
     )
 
 

@@ -23,7 +23,9 @@ LONG_FUNCTIONS = {
 }
 TESTED_ELSEWHERE = {
     "tools/decode/model.py": "values that all the tests of decode pass on",
+    "client/network_input.py": "test_network.py",
     "client/node_connection.py": "test_node_connections.py",
+    "client/passes.py": "test_driver.py",
     "client/request_line.py": "test_network.py and test_waiting_line.py",
     "client/connection_settings.py": "values that test_connection.py and test_network.py pass in",
     "wire/field.py": "test_schema.py: a field is what a class makes of it",

@@ -9,6 +9,7 @@ import select
 import socket
 import sys
 import threading
+import time
 import weakref
 from collections import defaultdict, deque
 from contextlib import contextmanager
@@ -20,18 +21,20 @@ from client.loopback import Loopback, has_ipv6
 from client.loops import LOOPS, loop_factory
 from client.other_ends import ClosingEnd, RawEnd
 
+from kproto.client import driver as driver_module
 from kproto.client import passes as passes_module
-from kproto.client.driver import Driver, monotonic_ms
-from kproto.client.link import check_loop
-from kproto.client.passes import DECISIONS_MAX, READS_MAX
+from kproto.client.driver import DRIVE_MS, Driver, monotonic_ms
 from kproto.client.effects import Close, FetchToken, Open, Resolve
 from kproto.client.errors import ConfigError
-from kproto.client.link import Link
+from kproto.client.link import Link, check_loop
+from kproto.client.passes import DECISIONS_MAX, READS_MAX
 
 SECONDS = 20  # that a test waits for what has to happen
 THREADS = 4
 CALLS = 10_000
 FAR_MS = 3_600_000
+LATER_NS = 1 << 62  # than any clock says
+END_OF_TIME_S = 1e9
 
 
 class EchoEnd(RawEnd):
@@ -919,6 +922,359 @@ def test_a_pass_and_a_wake_up_are_made_within_the_shield(run):
         world.driver.wake()
         assert inside[3:] == [True, False]
         await world.turns()
+        world.driver.close()
+
+    run(scenario())
+
+
+# The loop keeps away while others make passes
+
+
+class Naps:
+    """Waits, without sleeping, until the loop has looked again so often."""
+
+    def __init__(self, driver, monkeypatch):
+        self.over = asyncio.Event()
+        on_nap_over = driver._on_nap_over
+
+        def noted():
+            on_nap_over()
+            self.over.set()
+
+        monkeypatch.setattr(driver, "_on_nap_over", noted)
+
+    async def pass_by(self, times):
+        async with asyncio.timeout(SECONDS):
+            for _ in range(times):
+                self.over.clear()
+                await self.over.wait()
+
+
+async def in_thread(function, *arguments):
+    """Its thread, which has ended; the loop goes round meanwhile."""
+    thread = threading.Thread(target=function, args=arguments)
+    thread.start()
+    while thread.is_alive():
+        await asyncio.sleep(0)
+    thread.join()
+    return thread
+
+
+def help_always(driver):
+    """As if another thread made passes all the time; it makes those that the test says."""
+    driver.helped_ns = LATER_NS
+
+
+def test_the_loop_leaves_the_passes_to_those_who_help_and_comes_back(run, monkeypatch):
+    async def scenario():
+        world = World()
+        with Loopback(EchoEnd) as server:
+            await world.connect(server.host, server.port)
+            naps, core, driver = Naps(world.driver, monkeypatch), world.core, world.driver
+            help_always(driver)
+            world.send(b"first")
+            server.call(lambda: None)
+            polls = len(core.polls)
+            driver.wake()
+            await naps.pass_by(3)
+            assert len(core.polls) == polls and not core.received[1]
+            assert driver._links[1]._watched == (False, False), "or it would be woken for nothing"
+            thread = threading.Thread(target=driver.drive, args=(lambda: core.received[1] == b"first", END_OF_TIME_S))
+            world.threads.clear()
+            thread.start()
+            thread.join()
+            assert set(world.threads) == {thread.ident}
+            driver.helped_ns = driver._driven_ns = 0
+            await naps.pass_by(1)
+            assert len(core.polls) > polls and driver._links[1]._watched == (True, False)
+            world.threads.clear()
+            await in_thread(world.send, b"second")
+            await world.until(lambda: core.received[1] == b"firstsecond")
+            assert not driver._napping
+        driver.close()
+
+    run(scenario())
+
+
+def test_it_opens_and_closes_sockets_although_it_keeps_away(run, monkeypatch):
+    """Nobody else can."""
+
+    async def scenario():
+        world = World()
+        naps = Naps(world.driver, monkeypatch)
+        with Loopback(EchoEnd) as server:
+            help_always(world.driver)
+            for number in (1, 2):
+                await in_thread(world.do, Open(number, server.host, server.port))
+                await world.until(lambda number=number: ("made", number) in world.core.told)
+            opened = world.driver._links[1].socket
+            await in_thread(world.do, Close(1))
+            while opened.fileno() >= 0:
+                await naps.pass_by(1)
+            assert world.driver._napping and 2 in world.driver._links
+        world.driver.close()
+
+    run(scenario())
+
+
+def test_a_deadline_does_not_bring_it_back_while_others_help(run, monkeypatch):
+    async def scenario():
+        world = World()
+        naps = Naps(world.driver, monkeypatch)
+        world.driver.call(lambda now_ms: setattr(world.core, "deadline_ms", now_ms + 5))
+        help_always(world.driver)
+        polls = len(world.core.polls)
+        await naps.pass_by(3)
+        assert len(world.core.polls) == polls and world.driver._timer is None
+        world.core.deadline_ms = None
+        world.driver.close()
+
+    run(scenario())
+
+
+def test_who_finds_the_guard_taken_by_its_chores_is_served_at_their_end(run, monkeypatch):
+    async def scenario():
+        world = World()
+        done, watch_links = [], world.driver._watch_links
+
+        def visited():
+            monkeypatch.undo()
+            thread = threading.Thread(target=world.driver.call, args=(done.append,))
+            thread.start()
+            thread.join()
+            assert not done, "the guard is taken"
+            watch_links()
+
+        monkeypatch.setattr(world.driver, "_watch_links", visited)
+        help_always(world.driver)
+        world.driver._keep_away()
+        assert len(done) == 1
+        world.driver.close()
+
+    run(scenario())
+
+
+def test_while_somebody_is_inside_it_waits_for_nothing(run, monkeypatch):
+    async def scenario():
+        world = World()
+        naps = Naps(world.driver, monkeypatch)
+        polls = len(world.core.polls)
+        with world.driver._guard:
+            world.driver._look()
+            assert world.driver._napping
+            await naps.pass_by(2)
+            assert len(world.core.polls) == polls
+        await naps.pass_by(1)
+        assert len(world.core.polls) > polls and not world.driver._napping
+        world.driver.close()
+
+    run(scenario())
+
+
+def test_who_delivers_is_expected_back(run):
+    async def scenario():
+        world = World()
+        polls = []
+
+        def delivers():
+            world.on_deliver = lambda: None
+            polls.append(len(world.core.polls))
+            world.driver._look()
+            polls.append(len(world.core.polls))
+            world.driver._delivering_ns = 0  # as where it has taken long
+            world.driver._look()
+            polls.append(len(world.core.polls))
+
+        world.on_deliver = delivers
+        world.driver.run_pass()
+        assert polls[0] == polls[1] < polls[2]
+        world.driver.close()
+
+    run(scenario())
+
+
+def test_it_makes_passes_for_those_who_wait_and_who_begins_to_wait_ends_its_nap(run, monkeypatch):
+    async def scenario():
+        world = World()
+        driver = world.driver
+        help_always(driver)
+        driver._look()
+        assert driver._napping
+        monkeypatch.setattr(driver, "_on_nap_over", lambda: None)
+        polls = len(world.core.polls)
+        driver.wake()
+        driver.end_nap()
+        assert not driver._woken, "those who help do it, and a nap is short"
+        driver.awaited += 1
+        driver.end_nap()
+        assert driver._woken
+        await world.turns()
+        assert len(world.core.polls) > polls
+        driver._driving = True
+        driver.wake()
+        assert not driver._woken, "he who waits makes the passes"
+        driver._driving = driver._napping = False
+        driver.end_nap()
+        assert not driver._woken, "there is no nap to be ended"
+        driver.close()
+
+    run(scenario())
+
+
+def test_who_drives_is_left_alone_though_somebody_waits_but_a_closed_driver_is_not(run):
+    async def scenario():
+        world = World()
+        world.driver.awaited = 1
+        world.driver._driven_ns = LATER_NS
+        polls = len(world.core.polls)
+        world.driver._look()
+        assert len(world.core.polls) == polls and world.driver._napping
+        world.driver.close()
+        assert not world.driver._is_helped()
+        help_always(world.driver)
+        world.driver._driven_ns = 0
+        assert not world.driver._is_helped()
+
+    run(scenario())
+
+
+# A thread that waits makes the passes
+
+
+def test_who_waits_reads_the_answer_in_his_own_thread(run):
+    async def scenario():
+        world = World()
+        with Loopback(EchoEnd) as server:
+            await world.connect(server.host, server.port)
+            world.threads.clear()
+
+            def ask():
+                for index in range(20):
+                    world.send(b"%2d" % index)
+                    world.driver.drive(lambda index=index: len(world.core.received[1]) == 2 * index + 2, END_OF_TIME_S)
+
+            thread = threading.Thread(target=ask)
+            thread.start()
+            thread.join(SECONDS)  # and the loop waits with it
+            assert not thread.is_alive()
+            assert world.core.received[1] == b"".join(b"%2d" % index for index in range(20))
+            assert set(world.threads) == {thread.ident}
+            assert not world.driver._driving
+        world.driver.close()
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("left_s", "deadline_in_ms", "expected_ms"),
+    [(60, None, DRIVE_MS), (0.0005, None, 1), (60, 1, 1), (60, 0, 0), (60, -5, 0), (60, 5, DRIVE_MS)],
+)
+def test_it_waits_until_the_nearest_of_all_times(run, monkeypatch, left_s, deadline_in_ms, expected_ms):
+    now_ms, waited = monotonic_ms(), []
+
+    def noted(links, timeout_ms):
+        waited.append((links, timeout_ms))
+
+    monkeypatch.setattr(driver_module, "wait_readable", noted)
+    monkeypatch.setattr(driver_module.time, "monotonic", lambda: 100.0)
+
+    async def scenario():
+        world = World(clock=lambda: now_ms)
+        if deadline_in_ms is not None:
+            world.driver._deadline_ms = now_ms + deadline_in_ms
+        world.driver.drive(lambda: bool(waited), 100.0 + left_s)
+        assert waited == [([], expected_ms)]
+        world.driver.close()
+
+    run(scenario())
+
+
+def test_what_holds_already_or_a_time_that_is_over_makes_no_pass(run):
+    async def scenario():
+        world = World()
+        polls = len(world.core.polls)
+        world.driver.drive(lambda: True, END_OF_TIME_S)
+        world.driver.drive(lambda: False, 0)
+        assert len(world.core.polls) == polls and not world.driver._driving
+        world.driver.close()
+
+    run(scenario())
+
+
+def test_it_ends_at_its_time(run):
+    async def scenario():
+        world = World()
+        asked = []
+        ends_s = time.monotonic() + 0.01
+        world.driver.drive(lambda: asked.append(1), ends_s)
+        assert ends_s <= time.monotonic() < ends_s + SECONDS
+        assert len(asked) > 1 and world.core.polls
+        world.driver.close()
+
+    run(scenario())
+
+
+def test_one_thread_drives_at_a_time(run):
+    async def scenario():
+        world = World()
+        asked = []
+
+        def wanted():
+            asked.append(1)
+            thread = threading.Thread(target=world.driver.drive, args=(lambda: asked.append("too"), END_OF_TIME_S))
+            thread.start()
+            thread.join(SECONDS)
+            assert not thread.is_alive()
+            return len(asked) > 2
+
+        world.driver.drive(wanted, END_OF_TIME_S)
+        assert asked == [1, 1, 1]
+        world.driver.close()
+
+    run(scenario())
+
+
+def test_it_ends_when_the_driver_is_closed_and_does_not_begin_afterwards(run):
+    async def scenario():
+        world = World()
+        asked = []
+
+        def wanted():
+            asked.append(1)
+            if len(asked) == 2:
+                world.driver.close()
+
+        world.driver.drive(wanted, END_OF_TIME_S)
+        assert asked == [1, 1] and not world.driver._driving
+        world.driver.drive(wanted, END_OF_TIME_S)
+        assert asked == [1, 1]
+
+    run(scenario())
+
+
+def test_who_is_interrupted_leaves_the_place_to_the_next(run):
+    async def scenario():
+        world = World()
+
+        def interrupted():
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            world.driver.drive(interrupted, END_OF_TIME_S)
+        asked = []
+        world.driver.drive(lambda: asked.append(1) or len(asked) > 1, END_OF_TIME_S)
+        assert asked == [1, 1]
+        world.driver.close()
+
+    run(scenario())
+
+
+def test_where_sockets_cannot_be_waited_for_nobody_drives(run, monkeypatch):
+    monkeypatch.setattr(driver_module, "CAN_WAIT", False)
+
+    async def scenario():
+        world = World()
+        world.driver.drive(lambda: 1 / 0, END_OF_TIME_S)
         world.driver.close()
 
     run(scenario())

@@ -185,6 +185,30 @@ def test_the_loop_watches_what_matters_now(link, before, after):
     assert link.watched
 
 
+@pytest.mark.parametrize("wants_write", [False, True])
+def test_a_link_that_rests_is_left_alone_until_it_rests_no_more(link, wants_write):
+    loop = NotedLoop()
+    link.connected, link.wants_write = True, wants_write
+    link.watch(loop, print, repr)
+    loop.taken()
+    for resting, sign in ((True, "-"), (False, "+"), (True, "-")):
+        link.resting = resting
+        assert not link.watched
+        link.watch(loop, print, repr)
+        assert loop.taken() == [f"{sign}read"] + [f"{sign}write"] * wants_write
+        assert link.watched
+    link.close(loop)
+    assert loop.taken() == [], "it was forgotten before"
+
+
+def test_a_link_that_is_connecting_does_not_rest(link):
+    """Nobody but the loop hears that it has connected."""
+    loop = NotedLoop()
+    link.resting = True
+    link.watch(loop, print, repr)
+    assert loop.taken() == ["+write"]
+
+
 def test_readable_and_writable_have_their_own_callbacks(link):
     loop = NotedLoop()
     link.connected = True

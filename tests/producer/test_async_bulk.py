@@ -89,7 +89,12 @@ async def test_it_is_the_way_of_send_many():
 async def test_partition_headers_and_timestamp_are_those_of_all():
     async with JudgeInLoop({TOPIC: 3}) as judge, started(judge) as producer:
         future = await producer.send_many(
-            TOPIC, (b"a", None, b""), (b"k", None, b"k"), partition=2, timestamp_ms=5, headers=[("h", b"1"), ("n", None)]
+            TOPIC,
+            (b"a", None, b""),
+            (b"k", None, b"k"),
+            partition=2,
+            timestamp_ms=5,
+            headers=[("h", b"1"), ("n", None)],
         )
         assert await future == (RecordRange(TOPIC, 2, 0, 3, (0, 1, 2)),)
         records = judge.cluster.log(TOPIC, 2)

@@ -117,7 +117,12 @@ def test_part_4_without_keys_a_call_may_turn_from_partition_to_partition(server,
 def test_partition_headers_and_timestamp_are_those_of_all(server, columns):
     with Producer(server.bootstrap_servers) as producer:
         future = producer.send_many(
-            TOPIC, (b"a", None, b""), (b"k", None, b"k"), partition=2, timestamp_ms=5, headers=[("h", b"1"), ("n", None)]
+            TOPIC,
+            (b"a", None, b""),
+            (b"k", None, b"k"),
+            partition=2,
+            timestamp_ms=5,
+            headers=[("h", b"1"), ("n", None)],
         )
         assert future.result(WAIT_S) == (RecordRange(TOPIC, 2, 0, 3, (0, 1, 2)),)
     assert columns == [True]

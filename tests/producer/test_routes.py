@@ -73,6 +73,26 @@ def test_a_topic_without_a_sticky_partition_yet_has_no_route_for_none():
         topic.routes[None]
 
 
+@given(st.one_of(st.none(), KEYS), st.integers(0, 2))
+def test_part_2_a_partition_that_is_given_is_where_it_goes(key, partition):
+    topic = topic_of()
+    route = topic.routes.to_partition(partition, key)
+    part = encode_varint(-1) if key is None else encode_varint(len(key)) + key
+    assert route == (topic.partitions[partition], part, len(part) + 1, None)
+    assert not topic.routes, "there is nothing to be remembered"
+
+
+@pytest.mark.parametrize(
+    ("partition", "key"),
+    [(3, b"k"), (-1, None), (True, b"k"), ("0", b"k"), (0, "k"), (0, bytearray(b"k")), (0, memoryview(b"k"))],
+)
+def test_nor_has_a_partition_without_a_queue_or_a_key_that_is_no_bytes(partition, key):
+    topic = topic_of()
+    with pytest.raises(KeyError):
+        topic.routes.to_partition(partition, key)
+    assert len(topic.partitions) == 3
+
+
 def test_a_full_cache_takes_no_more_and_throws_nothing_away(monkeypatch):
     monkeypatch.setattr(module, "ROUTES_MAX", 5)
     topic = topic_of()

@@ -138,6 +138,54 @@ def test_generated_encoder_refuses_what_the_declaration_refuses(cls, data):
             message.encode(other)
 
 
+@EACH_VERSION
+@FEW_OF_MANY
+@given(data=st.data())
+def test_parts_are_the_encoding_in_pieces(cls, version, data):
+    message = data.draw(messages(cls, version))
+    parts = message.encode_parts(version)
+    assert b"".join(parts) == message.encode(version) == oracle.encode(message, version)
+
+
+def produce(records):
+    partition = ProduceRequest.PartitionProduceData(index=3, records=records)
+    topic = ProduceRequest.TopicProduceData(name="orders", partition_data=[partition, partition])
+    return ProduceRequest(acks=-1, timeout_ms=5, topic_data=[topic])
+
+
+@pytest.mark.parametrize("make", [bytes, bytearray, lambda data: memoryview(bytearray(data))])
+@pytest.mark.parametrize("version", [3, 9, 12])
+def test_records_are_in_the_parts_as_they_are(make, version):
+    records = make(b"records" * 1_000)
+    parts = produce(records).encode_parts(version)
+    assert sum(is_same_memory(part, records) for part in parts) == 2
+    assert b"".join(parts) == produce(bytes(records)).encode(version)
+
+
+def is_same_memory(part, data):
+    """Whether it is this very object, or a view of it."""
+    whole = data.obj if isinstance(data, memoryview) else data
+    return part is data or (isinstance(part, memoryview) and part.obj is whole and part.nbytes == len(data))
+
+
+def test_parts_of_what_is_refused_raise_as_encode_does():
+    for message, version in ((produce("text"), 9), (ProduceRequest(acks=2**20), 9), (produce(b""), 99)):
+        with pytest.raises(WireError) as expected:
+            message.encode(version)
+        with pytest.raises(type(expected.value)) as caught:
+            message.encode_parts(version)
+        assert str(caught.value) == str(expected.value)
+
+
+def test_parts_of_what_only_the_oracle_takes_are_its_bytes(monkeypatch):
+    def refuses(message, join=None):
+        raise ValueError
+
+    monkeypatch.setattr(codec, "generated_encoder", lambda cls, version: refuses)
+    monkeypatch.setattr(ProduceRequest, "_encoders", {})
+    assert produce(b"records").encode_parts(9) == [oracle.encode(produce(b"records"), 9)]
+
+
 def test_a_refusal_that_the_oracle_does_not_share_costs_time_only(monkeypatch):
     """Should generated code ever refuse a good value, the declaration answers in its place."""
 

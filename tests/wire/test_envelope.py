@@ -14,6 +14,7 @@ from kproto.wire import (
     DecodeError,
     FrameReader,
     MetadataResponse,
+    ProduceRequest,
     Request,
     RequestHeader,
     ResponseHeader,
@@ -26,6 +27,7 @@ from kproto.wire import (
     request_header_version,
     response_header_version,
 )
+from kproto.wire.envelope import LARGE_PART, encode_request_parts
 from kproto.wire.strategies import request_frames, response_frames
 
 
@@ -108,6 +110,47 @@ def test_versions_and_keys_are_checked():
 
     with pytest.raises(WireError, match="Keyless has no API key"):
         encode_request(Keyless(), 0, correlation_id=1, client_id=None)
+
+
+@given(request_frames())
+def test_the_parts_of_a_request_are_its_frame(made):
+    request, version, frame = made
+    header, _ = decode_request(frame[4:])
+    options = {"correlation_id": header.correlation_id, "client_id": header.client_id}
+    parts = encode_request_parts(request, version, **options)
+    assert b"".join(parts) == encode_request(request, version, **options) == frame
+    assert all(parts), "an empty part would be written for nothing"
+
+
+def produce(*records):
+    data = [ProduceRequest.PartitionProduceData(index=index, records=each) for index, each in enumerate(records)]
+    return ProduceRequest(topic_data=[ProduceRequest.TopicProduceData(name="orders", partition_data=data)])
+
+
+@pytest.mark.parametrize("version", [3, 9])
+def test_large_records_are_not_copied_and_small_ones_are_joined(version):
+    large, buffer, small = bytes(LARGE_PART), bytearray(5 * LARGE_PART), b"s" * (LARGE_PART - 1)
+    parts = encode_request_parts(produce(large, small, buffer, small), version, correlation_id=7, client_id="c")
+    first, second, third, fourth, fifth = parts
+    assert second is large
+    assert fourth is buffer or fourth.obj is buffer
+    assert small in third and small in fifth
+    assert int.from_bytes(first[:4], "big") == sum(map(len, parts)) - 4
+    (payload,) = FrameReader().feed(b"".join(parts))
+    header, request = decode_request(payload)
+    assert (header.correlation_id, header.client_id) == (7, "c")
+    assert request == produce(large, small, bytes(buffer), small)
+
+
+def test_large_records_at_the_very_end_have_nothing_behind_them():
+    large = bytes(LARGE_PART)
+    parts = encode_request_parts(produce(large), 3, correlation_id=7, client_id=None)
+    assert len(parts) == 2 and parts[1] is large
+
+
+def test_a_request_without_large_parts_is_one_piece():
+    (whole,) = encode_request_parts(produce(b"a", None), 9, correlation_id=7, client_id="c")
+    assert whole == encode_request(produce(b"a", None), 9, correlation_id=7, client_id="c")
 
 
 def test_the_registries_hold_both_sides_of_each_api():

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tools.decode.test_line_frame import legacy, produce
 
 from kproto.tools.decode import records_view
-from kproto.tools.decode.records_view import RecordsField, RecordsReader, has_records, records_fields
+from kproto.tools.decode.records_view import Allowance, RecordsField, RecordsReader, has_records, records_fields
 from kproto.wire import MetadataResponse, ProduceRequest
 from kproto.wire.records import RecordBatchBuilder, read_record_batches
 from kproto.wire.strategies import record_batches
@@ -145,3 +145,17 @@ def test_fields_are_found_by_the_declaration():
     ]
     assert has_records(ProduceRequest) and not has_records(MetadataResponse)
     assert list(records_fields(MetadataResponse())) == []
+
+
+def test_a_capture_that_expands_without_end_is_left_compressed(monkeypatch):
+    """Each frame by itself would do; it is a notice, since it may be as it should be."""
+    monkeypatch.setattr(records_view, "ALLOWED_AT_ONCE", 1_000_000)
+    data = built(codec="lz4", value=bytes(400_000))
+    allowance = Allowance()
+    found = [read(data, reader=RecordsReader(len(data), allowance)) for _ in range(20)]
+    read_ = [views[0].records is not None for views, _ in found]
+    assert read_[:3] == [True] * 3 and not all(read_) and any(read_[4:])  # what comes earns some
+    assert {(each.code, each.notice) for _, findings in found for each in findings} == {("expansion", True)}
+    assert all(views[0].body == data[61:] for views, _ in found if views[0].records is None)
+    fresh = built(500, value=b"x" * 900)
+    assert read(fresh, reader=RecordsReader(0, allowance))[1] == []

@@ -6,7 +6,7 @@ Layer: tools. Names are known of all APIs of Kafka, read or not.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from kproto.wire import REQUESTS, RESPONSES, ApiKey, Request, Response
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from kproto.wire.definitions import Definitions
 
 __all__ = ["Apis", "api_name"]
+
+NAMES: Final = {int(key): key.message_name for key in ApiKey}
 
 
 class Apis:
@@ -30,5 +32,4 @@ class Apis:
 
 def api_name(key: int) -> str:
     """Kafka's name of an API, such as Produce; `API 4711` for a number that Kafka 4.4 has not given."""
-    known = ApiKey.of(key)
-    return known.message_name if isinstance(known, ApiKey) else f"API {key}"
+    return NAMES.get(key) or f"API {key}"

@@ -25,7 +25,6 @@ from kproto.wire import (
     ProduceRequest,
     Request,
     RequestHeader,
-    Response,
     ResponseHeader,
     TrailingBytes,
     request_header_version,

@@ -14,7 +14,7 @@ from kproto.tools.decode.apis import Apis
 from kproto.tools.decode.log_segments import RawBatch
 from kproto.tools.decode.model import DecodedFrame, Finding
 from kproto.tools.decode.ndjson import CUT_ANSWERS
-from kproto.tools.decode.records_view import RecordsField, RecordsReader, records_fields
+from kproto.tools.decode.records_view import Allowance, RecordsField, RecordsReader, records_fields
 from kproto.tools.decode.texts import counted
 from kproto.tools.decode.tree import STYLES, finding_line, place_line, title_line
 from kproto.wire import WireError
@@ -40,6 +40,7 @@ class HexWriter:
         self._show = show
         self._apis = apis or Apis()
         self._show_values = show_values
+        self._allowance = Allowance()
 
     def add(self, decoded: DecodedFrame) -> None:
         """Print a frame; of a bare one its findings."""
@@ -50,7 +51,7 @@ class HexWriter:
             self._show(title_line(decoded))
             for line in self._lines(decoded):
                 self._show(line)
-            _read_records(decoded)
+            _read_records(decoded, self._allowance)
         for finding in decoded.findings:
             self._show(finding_line(finding))
 
@@ -61,7 +62,9 @@ class HexWriter:
         spans = Annotation(map(Span._make, ranges or ()))
         for line in self._span_lines(raw.data, spans, "cyan", secrets=False) if ranges else _plain_lines(raw.data, 0):
             self._show(line)
-        for _ in RecordsReader(len(raw.data)).read(RecordsField(f"batch {number}", raw.data), findings):
+        for _ in RecordsReader(len(raw.data), self._allowance).read(
+            RecordsField(f"batch {number}", raw.data), findings
+        ):
             pass
         for finding in findings:
             self._show(finding_line(finding))
@@ -127,11 +130,11 @@ def _plain_lines(data: bytes, start: int) -> Iterator[Text]:
         yield Text.assemble((f"  {at:04x}  ", "dim"), data[at : at + PLAIN_WIDTH].hex(" "))
 
 
-def _read_records(decoded: DecodedFrame) -> None:
+def _read_records(decoded: DecodedFrame, allowance: Allowance) -> None:
     """For the findings."""
     if decoded.message is None:
         return
-    reader = RecordsReader(decoded.frame.size)
+    reader = RecordsReader(decoded.frame.size, allowance)
     may_be_cut = not decoded.frame.request and decoded.api_key in CUT_ANSWERS
     for field in records_fields(decoded.message):
         for _ in reader.read(field, decoded.findings, may_be_cut=may_be_cut):

@@ -200,7 +200,7 @@ TIMESTAMP_TYPES: Final = {
 
 def records_text(records: Sequence[Record], base_offset: int) -> str:
     """Records with commas between. base_offset: what their offsets count from."""
-    parts = []
+    parts: list[str] = []
     add = parts.append
     # What nearly all are is looked at first and in place: this is where the time goes.
     for offset, timestamp, key, value, headers in records:

@@ -13,7 +13,14 @@ from kproto.tools.decode.conversation import SASL_TOKEN
 from kproto.tools.decode.json_text import batch_head, bytes_text, message_writer, quoted, records_text
 from kproto.tools.decode.log_segments import RawBatch
 from kproto.tools.decode.model import DecodedFrame, Finding
-from kproto.tools.decode.records_view import BatchView, RecordsField, RecordsReader, has_records, records_fields
+from kproto.tools.decode.records_view import (
+    Allowance,
+    BatchView,
+    RecordsField,
+    RecordsReader,
+    has_records,
+    records_fields,
+)
 from kproto.wire import ApiKey, DecodeError, RequestHeader, ResponseHeader
 from kproto.wire.records import Record
 
@@ -40,6 +47,7 @@ class NdjsonWriter:
         self._raw = raw
         self._findings: list[Finding] = []
         self._fields: Iterator[RecordsField] = iter(())
+        self._allowance = Allowance()
         self._reader = RecordsReader(0)
         self._may_be_cut = False
         self.redacted = False
@@ -66,7 +74,7 @@ class NdjsonWriter:
     def add_batch(self, number: int, raw: RawBatch, findings: list[Finding]) -> None:
         """Write the line of a batch of a log segment. number: from 1; findings: gets those of its records."""
         self._findings = findings
-        self._reader = RecordsReader(len(raw.data))
+        self._reader = RecordsReader(len(raw.data), self._allowance)
         self._may_be_cut = False
         out = [f'{{"batch": {number}, "position": {raw.position}, "size": {len(raw.data)}, "body": ']
         self.batches(RecordsField(f"batch {number}", raw.data), out)
@@ -80,7 +88,7 @@ class NdjsonWriter:
         if message is not None:
             if has_records(type(message)):
                 self._fields = records_fields(message)
-                self._reader = RecordsReader(decoded.frame.size)
+                self._reader = RecordsReader(decoded.frame.size, self._allowance)
                 self._may_be_cut = not decoded.frame.request and decoded.api_key in CUT_ANSWERS
             message_writer(type(message))(message, out, self)
         elif decoded.api == SASL_TOKEN:

@@ -18,10 +18,13 @@ from kproto.wire.field import element_struct
 from kproto.wire.records import RECORD_BATCH_OVERHEAD, LegacyBatch, Record, RecordBatch, read_record_batches
 from kproto.wire.wire_type import Array
 
-__all__ = ["BatchView", "RecordsField", "RecordsReader", "has_records", "records_fields"]
+__all__ = ["Allowance", "BatchView", "RecordsField", "RecordsReader", "has_records", "records_fields"]
 
 DECOMPRESSED_SIZE_MAX: Final = 64 << 20  # bytes of the batches of one frame, and EXPANSION times its size
 EXPANSION: Final = 16
+ALLOWED_AT_ONCE: Final = 96 << 20  # bytes of the batches of a run
+ALLOWED_EXPANSION: Final = 48  # and for each byte that came
+RECORD_COSTS: Final = 64  # bytes, beside its own: what it takes to read a record
 LEGACY_SIZE_MAX: Final = 8 << 20  # bytes of a compressed message set, which is read message by message
 FAILURE_COSTS: Final = 16 << 20  # bytes: what a batch that does not come out may have taken
 RECORDS_MAX: Final = 100_000  # of the compressed batches of one frame, and one for each RECORD_SIZE of its bytes
@@ -52,10 +55,35 @@ class BatchView:
     body: bytes = b""
 
 
-class RecordsReader:
-    """Reads the fields of one frame, which share its bounds. frame_size: bytes."""
+class Allowance:
+    """What compressed batches may come to in a whole run: so much at once, and so much for each byte that came.
 
-    def __init__(self, frame_size: int) -> None:
+    Few captures ever come near; those that are made to keep a reader busy do.
+    """
+
+    def __init__(self) -> None:
+        self._left = ALLOWED_AT_ONCE
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether nothing is left for now."""
+        return self._left <= 0
+
+    def earn(self, size: int) -> None:
+        """Bytes of a frame came."""
+        self._left = min(ALLOWED_AT_ONCE, self._left + ALLOWED_EXPANSION * size)
+
+    def spend(self, size: int) -> None:
+        """Bytes were decompressed."""
+        self._left -= size
+
+
+class RecordsReader:
+    """Reads the fields of one frame, which share its bounds. frame_size: bytes. allowance: of the run."""
+
+    def __init__(self, frame_size: int, allowance: Allowance | None = None) -> None:
+        self._allowance = allowance or Allowance()
+        self._allowance.earn(frame_size)
         self._size_left = DECOMPRESSED_SIZE_MAX + EXPANSION * frame_size
         self._records_left = RECORDS_MAX + frame_size // RECORD_SIZE
 
@@ -89,14 +117,20 @@ class RecordsReader:
                 batch.check_crc()
             except BadCrc as error:
                 findings.append(_finding("crc", path, error))
+        compressed = batch.attributes & COMPRESSED
         try:
-            return BatchView(batch, valid, self._records(batch))
+            if compressed and self._allowance.is_spent:
+                text = f"{path}: this batch is left compressed: the capture expands to more than is read at a time"
+                findings.append(Finding("expansion", text, notice=True, offset=batch.offset, path=path))
+            else:
+                return BatchView(batch, valid, self._records(batch))
         except DecodeError as error:
             findings.append(_finding("bad-records", path, error))
+            if compressed:
+                self._size_left -= FAILURE_COSTS
+                self._allowance.spend(FAILURE_COSTS)
         except EncodeError as error:  # a codec whose library is not installed
             findings.append(Finding("codec", f"{path}: {error}", notice=True, path=path))
-        if batch.attributes & COMPRESSED:
-            self._size_left -= FAILURE_COSTS
         start = batch.offset + (RECORD_BATCH_OVERHEAD if isinstance(batch, RecordBatch) else LEGACY_OVERHEAD)
         return BatchView(batch, valid, None, data[start : batch.offset + batch.size])
 
@@ -115,7 +149,9 @@ class RecordsReader:
             raise _too_much(batch, f"{max(0, self._size_left):,} bytes", "a compressed set")
         records = batch.records()
         self._records_left -= len(records)
-        self._size_left -= sum(len(each.key or b"") + len(each.value or b"") + RECORD_SIZE for each in records)
+        size = sum(len(each.key or b"") + len(each.value or b"") for each in records)
+        self._size_left -= size + RECORD_SIZE * len(records)
+        self._allowance.spend(size + RECORD_COSTS * len(records))
         return records
 
 

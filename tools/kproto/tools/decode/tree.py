@@ -17,7 +17,7 @@ from kproto.tools.decode.log_segments import RawBatch
 from kproto.tools.decode.message_errors import error_name
 from kproto.tools.decode.model import DecodedFrame, Finding
 from kproto.tools.decode.ndjson import CUT_ANSWERS
-from kproto.tools.decode.records_view import BatchView, RecordsField, RecordsReader, records_fields
+from kproto.tools.decode.records_view import Allowance, BatchView, RecordsField, RecordsReader, records_fields
 from kproto.tools.decode.texts import clock_text, counted, ms_text, printable, size_text
 from kproto.wire import NO_UUID, Struct
 from kproto.wire.field import Field, element_struct
@@ -45,6 +45,7 @@ class TreeWriter:
         self._elements = None if every else ELEMENTS_SHOWN
         self._records = None if every else RECORDS_SHOWN
         self._fields: Iterator[RecordsField] = iter(())
+        self._allowance = Allowance()
         self._reader = RecordsReader(0)
         self._may_be_cut = False
         self._redacted = False
@@ -57,7 +58,7 @@ class TreeWriter:
             lines.append(title_line(decoded))
             if decoded.message is not None:
                 self._fields = records_fields(decoded.message)
-                self._reader = RecordsReader(decoded.frame.size)
+                self._reader = RecordsReader(decoded.frame.size, self._allowance)
                 self._may_be_cut = not decoded.frame.request and decoded.api_key in CUT_ANSWERS
                 self._redacted = decoded.redacted
                 self._found = decoded.findings
@@ -72,7 +73,7 @@ class TreeWriter:
         """Show a batch of a log segment; findings: gets those of its records."""
         self._show(Text(f"{number:>6}  at byte {raw.position:,}", "dim"))
         field = RecordsField(f"batch {number}", raw.data)
-        for view in RecordsReader(len(raw.data)).read(field, findings):
+        for view in RecordsReader(len(raw.data), self._allowance).read(field, findings):
             for line in batch_lines(view, 1, records=self._records, show_values=self._show_values):
                 self._show(line)
         for finding in findings:
