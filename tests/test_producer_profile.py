@@ -202,6 +202,8 @@ def test_each_ns_counts_once_where_it_was_spent_and_measuring_is_known(trees, lo
         waiting += below
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(profile_meter, "time", clock)
+        patch.setattr(profile_meter, "TRIALS", 1)
+        patch.setattr(profile_meter, "TRIAL_CALLS", 2)
         meter = Meter({"one": [(Work, "a")], "other": [(Work, "b")]})
         meter.close()
         me = threading.get_ident()
