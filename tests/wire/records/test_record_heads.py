@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kproto.wire.records import record_heads, sized_bytes
-from kproto.wire.records.record_heads import ENTRIES_MAX, KEPT_DELTAS, STEP
+from kproto.wire.records.record_heads import ENTRIES_MAX, KEPT_DELTAS, STEP, STEP_OF_LATE
 from kproto.wire.varint import encode_varint, encode_varlong
 
 LAST = ENTRIES_MAX - 1
@@ -41,7 +41,7 @@ def test_an_entry_is_what_is_encoded_piece_by_piece(delta, index):
     assert record_heads(delta, index)[index] == encoded(delta, index)
 
 
-@pytest.mark.parametrize("delta", [0, 63, 64, KEPT_DELTAS, 10**6])
+@pytest.mark.parametrize("delta", [0, 1, KEPT_DELTAS - 1])
 def test_a_table_has_every_entry_up_to_the_one_asked_for(delta):
     assert record_heads(delta, LAST) == [encoded(delta, index) for index in range(ENTRIES_MAX)]
 
@@ -66,10 +66,17 @@ def test_a_new_millisecond_costs_one_step(empty):
 
 
 def test_a_table_ends_and_who_goes_further_finds_none(empty):
-    for delta in (0, KEPT_DELTAS):
-        for index in (ENTRIES_MAX, ENTRIES_MAX + 1, 10**6):
-            assert len(record_heads(delta, index)) == ENTRIES_MAX
+    for index in (ENTRIES_MAX, ENTRIES_MAX + 1, 10**6):
+        assert len(record_heads(0, index)) == ENTRIES_MAX
+        assert record_heads(KEPT_DELTAS, index) == {}
     assert len(empty[0]) == ENTRIES_MAX
+
+
+@pytest.mark.parametrize("index", [0, 700, LAST])
+def test_late_in_a_batch_a_table_begins_with_the_entry_that_is_asked_for(index):
+    table = record_heads(KEPT_DELTAS, index)
+    assert list(table) == list(range(index, min(index + STEP_OF_LATE, ENTRIES_MAX)))
+    assert list(table.values()) == [encoded(KEPT_DELTAS, at) for at in table]
 
 
 def test_what_few_batches_need_is_not_kept(empty):

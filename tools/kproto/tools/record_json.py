@@ -5,7 +5,8 @@ Layer: tools.
     {"key": "a", "value": {"base64": "/w=="}, "headers": [["trace", "1"]], "partition": 0, "timestamp": 1700000000000}
 
 Bytes that are UTF-8 stand as text, others as base64, null is null. Every name may be left out. `topic` is where the
-record goes; `written` and `error`, which tell what became of it, are passed over when it is read again.
+record goes; `written` and `error`, which tell what became of it, and `offset_delta`, which `kproto decode` writes, are
+passed over.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from kproto.wire.plain import did_you_mean
 __all__ = ["RecordFormatError", "record_from_json", "record_to_json"]
 
 NAMES: Final = ("key", "value", "headers", "partition", "timestamp", "topic")
-PASSED_OVER: Final = ("written", "error")
+PASSED_OVER: Final = ("written", "error", "offset_delta")
 INT32_MAX: Final = 2**31 - 1
 INT64_MAX: Final = 2**63 - 1
 OBJECT: Final = 'an object of JSON, such as {"value": "text"},'

@@ -14,7 +14,10 @@ from kproto.producer.record import RecordMetadata
 from kproto.wire import KafkaError
 from kproto.wire.records import RecordBatchBuilder, RecordColumns, record_heads
 
-__all__ = ["BatchRecords", "OnDelivery"]
+__all__ = ["BatchRecords", "Heads", "OnDelivery"]
+
+Heads = list[bytes] | dict[int, bytes]
+"""See record_heads."""
 
 OnDelivery = Callable[[RecordMetadata, KafkaError | None], object]
 
@@ -46,7 +49,7 @@ class BatchRecords:
         # What `fast_send` may add to, until the millisecond is over; see `begin_tick`
         self.room = -1  # bytes before compression that the batch may not reach; -1 while only `append` may add
         self.tick_end_s = 0.0
-        self.heads: Sequence[bytes] = ()
+        self.heads: Heads = []
 
     @property
     def count(self) -> int:

@@ -14,10 +14,11 @@ one line because a debugger may stop at any other. Where there is no GIL, every 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from kproto.producer.batch import OnDelivery, ProducerBatch
+from kproto.producer.batch_records import Heads
 from kproto.producer.queues import TopicQueues
 from kproto.producer.routes import TopicRoutes
 from kproto.wire import EncodeError
@@ -115,7 +116,7 @@ def make_fast_send(
                     ticks = now_s >= batch.tick_end_s
                     if ticks:
                         at_ms = int(now_s * 1000)
-                        heads: Sequence[bytes] = record_heads(at_ms - builder.base_timestamp, index)
+                        heads: Heads = record_heads(at_ms - builder.base_timestamp, index)
                     else:
                         heads = batch.heads
                     head = heads[index]

@@ -44,8 +44,8 @@ class Producer:
     why it is held. Raises ConfigError. It connects in the background: see `wait_ready`.
 
     All methods are thread-safe, and may be interrupted at any moment; a signal's handler that has interrupted a send
-    cannot wait, nor send what needs a new batch (RuntimeError). Use `with`, or call `close`; at the exit of the interpreter what was
-    accepted is delivered, for a short while.
+    cannot wait, nor send what needs a new batch (RuntimeError). Use `with`, or call `close`; at the exit of the
+    interpreter what was accepted is delivered, for a short while.
     """
 
     def __init__(

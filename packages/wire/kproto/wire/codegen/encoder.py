@@ -25,7 +25,7 @@ TABLE_SIZE: Final = len(UNSIGNED_VARINT_TABLE)
 
 
 def encoder_source(fields: Fields, version: int) -> tuple[str, dict[str, Any]]:
-    """The source of `codec(message, join)`, and the scope to execute it in. join: of the parts, as bytes if not given."""
+    """The source of `codec(message, join)`, and the scope to execute it in. join: of the parts, bytes if not given."""
     module = Module(
         Refused=runtime.Refused,
         FLAGS=runtime.FLAGS,

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from kproto.wire.errors import EncodeError
 from kproto.wire.records.header_writer import NULL, ZIGZAG, encode_headers
-from kproto.wire.records.record_heads import ENTRIES_MAX, record_heads
+from kproto.wire.records.record_heads import ENTRIES_MAX, KEPT_DELTAS, record_heads
 from kproto.wire.varint import encode_varint, encode_varlong, varint_size
 
 __all__ = ["RecordColumns"]
@@ -236,8 +236,10 @@ class RecordColumns:
 
 def _heads(index: int, stop: int, delta: int) -> list[bytes]:
     heads: list[bytes] = []
-    if delta >= 0 and index < ENTRIES_MAX:
-        heads = record_heads(delta, min(stop, ENTRIES_MAX) - 1)[index:stop]
+    if 0 <= delta < KEPT_DELTAS and index < ENTRIES_MAX:
+        table = record_heads(delta, min(stop, ENTRIES_MAX) - 1)
+        assert isinstance(table, list)
+        heads = table[index:stop]
         index += len(heads)
     if index < stop:
         head = b"\0" + encode_varlong(delta)
