@@ -100,8 +100,10 @@ class Passes(ABC):
                 finally:
                     self._guard.release()
             self._delivering_ns = time.monotonic_ns()
-            self._deliver(collected)
-            self._delivering_ns = 0
+            try:
+                self._deliver(collected)
+            finally:
+                self._delivering_ns = 0
 
     def close(self) -> None:
         """Close all sockets and forget the timer; calls made before are done first, and no socket is opened any more.

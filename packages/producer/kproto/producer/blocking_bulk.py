@@ -6,11 +6,12 @@ Layer: producer. Part of the face for threads.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from kproto.client.driver import monotonic_ms
 from kproto.producer.blocking import BlockingAppends
+from kproto.producer.buffer_memory import MemoryWaiter
 from kproto.producer.bulk import BulkDelivery
 from kproto.producer.bulk_groups import BulkGroup, bulk_groups, places_left
 from kproto.producer.queues import Appended, TopicQueues
@@ -60,31 +61,51 @@ def _append_all(
     bulk: BulkDelivery,
 ) -> None:
     for number, group in enumerate(groups):
-        start = 0
+        taken = _Taken(group, bulk)
         try:
-            while start < len(group.columns):
-                appended = _append(appends, queues, group, start, at_ms, left_ms)
-                start += bulk.add_run(appended, group.places[start : start + appended.count])
-                appends.pushed(appended)
+            while taken.count < len(group.columns):
+                appends.pushed(_append(appends, queues, taken, at_ms, left_ms))
         except Exception as error:
             appends.interrupted()  # a signal's handler may have raised it
             appends.refused(queues.name)
             if not bulk.accepted:
                 raise
-            bulk.refuse(queues.name, places_left(groups, number, start), error)
+            bulk.refuse(queues.name, places_left(groups, number, taken.count), error)
             return
         except BaseException:
             appends.interrupted()
             raise
 
 
-def _append(
-    appends: BlockingAppends, queues: TopicQueues, group: BulkGroup, start: int, at_ms: int, left_ms: int
-) -> Appended:
-    accumulator = appends.engine.accumulator
-    return appends.with_room(
-        lambda wake, memory: accumulator.append_columns(
-            queues, group.partition, group.columns, start, at_ms, now_ms=monotonic_ms(), wake=wake, memory=memory
-        ),
-        left_ms,
-    )
+class _Taken:
+    """How many records of a group are in: counted, and told to `bulk`, while signals are held back, so that none that
+    is in is ever said not to be."""
+
+    def __init__(self, group: BulkGroup, bulk: BulkDelivery) -> None:
+        self.group = group
+        self.count = 0
+        self._bulk = bulk
+
+    def add(self, appended: Appended) -> None:
+        self.count += self._bulk.add_run(appended, self.group.places[self.count : self.count + appended.count])
+
+
+def _append(appends: BlockingAppends, queues: TopicQueues, taken: _Taken, at_ms: int, left_ms: int) -> Appended:
+    accumulator, group = appends.engine.accumulator, taken.group
+
+    def attempt(wake: Callable[[], None], memory: MemoryWaiter | None) -> Appended | MemoryWaiter | None:
+        appended = accumulator.append_columns(
+            queues,
+            group.partition,
+            group.columns,
+            taken.count,
+            at_ms,
+            now_ms=monotonic_ms(),
+            wake=wake,
+            memory=memory,
+        )
+        if isinstance(appended, Appended):
+            taken.add(appended)
+        return appended
+
+    return appends.with_room(attempt, left_ms)
