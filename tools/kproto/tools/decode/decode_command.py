@@ -257,5 +257,5 @@ def _progress(given: Input, *, quiet: bool) -> Iterator[Callable[[], None]]:
         return
     columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn()
     with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task(given.name, total=given.size)
+        task = bar.add_task(Path(given.name).name, total=given.size)
         yield lambda: bar.update(task, completed=given.offset)
