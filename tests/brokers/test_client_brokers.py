@@ -33,7 +33,7 @@ from kproto.client import (
     UnsupportedSaslMechanismError,
     UnsupportedVersionError,
 )
-from kproto.client import driver as driver_module
+from kproto.client import passes as passes_module
 from kproto.tools.recorder import PcapngRecorder
 from kproto.wire import (
     ApiKey,
@@ -292,7 +292,7 @@ class TestApacheKafka:
             assert "set ssl_cafile" in str(error)
 
     def test_another_hosts_certificate_is_told_at_once_unless_names_do_not_matter(self, kafka, authority, monkeypatch):
-        monkeypatch.setattr(driver_module, "look_up", lambda host, port, done: done(["127.0.0.1"]))
+        monkeypatch.setattr(passes_module, "look_up", lambda host, port, done: done(["127.0.0.1"]))
         servers = f"kafka.test:{kafka.ports['SSL']}"
         settings = {"security_protocol": "SSL", "ssl_cafile": authority}
         error = run(failure(servers, **settings))
