@@ -67,7 +67,7 @@ def apache_kafka() -> Iterator[str]:
     tests = str(Path(__file__).parents[2] / "tests")
     if tests not in sys.path:
         sys.path.append(tests)
-    import pytest
+    import pytest  # mypy does not look into tests/, which is where the launcher is
     from brokers.jars import kafka_jars  # type: ignore[import-not-found,unused-ignore]
     from brokers.kafka import ApacheKafka  # type: ignore[import-not-found,unused-ignore]
 

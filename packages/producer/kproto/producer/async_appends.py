@@ -42,7 +42,7 @@ class AsyncAppends:
         self._max_block_ms = self._core.config.max_block_ms
         self.fast_enqueue: Callable[..., Coroutine[Any, Any, AsyncDelivery]] | None = None
         """`AsyncProducer.enqueue` and `try_enqueue` that try the fast way first; None where that does not apply."""
-        self.fast_try_enqueue: Callable[..., AsyncDelivery] = self._try_enqueue_slowly
+        self.fast_try_enqueue: Callable[..., AsyncDelivery] = self.try_enqueue
         fast = fast_send_of(self._core, slow=_not_so, new=AsyncDelivery, roll=self._roll, clock=time.time)
         if fast is not None:
             self._hurry(fast)
@@ -50,7 +50,7 @@ class AsyncAppends:
     def _hurry(self, fast: Callable[..., AsyncDelivery | None]) -> None:
         running_loop, loop, pass_if_late = asyncio._get_running_loop, self._engine.loop, self._engine.pass_if_late
         until_look = LOOK_AFTER
-        enqueue_slowly, try_enqueue_slowly = self._enqueue_slowly, self._try_enqueue_slowly
+        enqueue_slowly, try_enqueue_slowly = self.enqueue, self.try_enqueue
 
         async def enqueue(topic: str, value: Any = None, key: Any = None, **options: Any) -> AsyncDelivery:
             nonlocal until_look
@@ -66,34 +66,6 @@ class AsyncAppends:
             return delivery or try_enqueue_slowly(topic, value, key, **options)
 
         self.fast_enqueue, self.fast_try_enqueue = enqueue, try_enqueue
-
-    async def _enqueue_slowly(
-        self,
-        topic: str,
-        value: Any = None,
-        key: Any = None,
-        *,
-        partition: int | None = None,
-        timestamp_ms: int | None = None,
-        headers: Iterable[tuple[str, bytes | None]] | None = None,
-        on_delivery: OnDelivery | None = None,
-    ) -> AsyncDelivery:
-        self._engine.check()
-        return await self.enqueue(topic, value, key, partition, timestamp_ms, headers, on_delivery)
-
-    def _try_enqueue_slowly(
-        self,
-        topic: str,
-        value: Any = None,
-        key: Any = None,
-        *,
-        partition: int | None = None,
-        timestamp_ms: int | None = None,
-        headers: Iterable[tuple[str, bytes | None]] | None = None,
-        on_delivery: OnDelivery | None = None,
-    ) -> AsyncDelivery:
-        self._engine.check()
-        return self.try_enqueue(topic, value, key, partition, timestamp_ms, headers, on_delivery)
 
     def _roll(
         self,
@@ -128,14 +100,16 @@ class AsyncAppends:
     async def enqueue(
         self,
         topic: str,
-        value: Any,
-        key: Any,
-        partition: int | None,
-        timestamp_ms: int | None,
-        headers: Iterable[tuple[str, bytes | None]] | None,
-        on_delivery: OnDelivery | None,
+        value: Any = None,
+        key: Any = None,
+        *,
+        partition: int | None = None,
+        timestamp_ms: int | None = None,
+        headers: Iterable[tuple[str, bytes | None]] | None = None,
+        on_delivery: OnDelivery | None = None,
     ) -> AsyncDelivery:
         """Accept it. Raises what `enqueue` of the face raises."""
+        self._engine.check()
         record = self._record(topic, value, key, partition, timestamp_ms, headers)
         try:
             queues, left_ms = await self.topic(record)
@@ -164,14 +138,16 @@ class AsyncAppends:
     def try_enqueue(
         self,
         topic: str,
-        value: Any,
-        key: Any,
-        partition: int | None,
-        timestamp_ms: int | None,
-        headers: Iterable[tuple[str, bytes | None]] | None,
-        on_delivery: OnDelivery | None,
+        value: Any = None,
+        key: Any = None,
+        *,
+        partition: int | None = None,
+        timestamp_ms: int | None = None,
+        headers: Iterable[tuple[str, bytes | None]] | None = None,
+        on_delivery: OnDelivery | None = None,
     ) -> AsyncDelivery:
         """Accept it at once, or raise. What it lacks is asked for all the same."""
+        self._engine.check()
         record = self._record(topic, value, key, partition, timestamp_ms, headers)
         try:
             queues = self._known(record)

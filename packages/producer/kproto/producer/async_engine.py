@@ -204,7 +204,7 @@ class AsyncEngine:
         while True:
             asked = self.ask_for_topic(name)
             in_time = await self._wait_for_cluster(
-                lambda asked=asked: engine.network.metadata.update_version > asked,  # type: ignore[misc]
+                lambda asked=asked: engine.network.metadata.update_version > asked,  # type: ignore[misc]  # a lambda's default
                 max(0, deadline_ms - monotonic_ms()) / 1000,
             )
             engine.check_open()

@@ -85,9 +85,9 @@ class AsyncProducer:
         appends = engine.appends
         if appends.fast_enqueue is not None:
             if type(self).enqueue is AsyncProducer.enqueue:
-                self.enqueue = appends.fast_enqueue  # type: ignore[method-assign]
+                self.enqueue = appends.fast_enqueue  # type: ignore[method-assign]  # of this object
             if type(self).try_enqueue is AsyncProducer.try_enqueue:
-                self.try_enqueue = appends.fast_try_enqueue  # type: ignore[method-assign]
+                self.try_enqueue = appends.fast_try_enqueue  # type: ignore[method-assign]  # of this object
 
     def _started(self) -> AsyncEngine:
         engine = self._running
@@ -134,7 +134,9 @@ class AsyncProducer:
 
         Arguments and errors are those of Producer.send. on_delivery is called in the loop's thread.
         """
-        return await self._started().appends.enqueue(topic, value, key, partition, timestamp_ms, headers, on_delivery)
+        return await self._started().appends.enqueue(
+            topic, value, key, partition=partition, timestamp_ms=timestamp_ms, headers=headers, on_delivery=on_delivery
+        )
 
     def try_enqueue(
         self,
@@ -149,7 +151,9 @@ class AsyncProducer:
     ) -> AsyncDelivery:
         """Accept a record at once, or raise: BufferFullError without room, KafkaTimeoutError without metadata of the
         topic, which `partitions_for` waits for. Else as `enqueue`."""
-        return self._started().appends.try_enqueue(topic, value, key, partition, timestamp_ms, headers, on_delivery)
+        return self._started().appends.try_enqueue(
+            topic, value, key, partition=partition, timestamp_ms=timestamp_ms, headers=headers, on_delivery=on_delivery
+        )
 
     async def send_many(
         self,

@@ -233,7 +233,7 @@ class Delivery(Future[RecordMetadata]):
         state = "pending" if not self.done() else "failed" if self.failed else "delivered"
         return f"<Delivery to {self._batch.partition}, {state}>"
 
-    # What the standard library's helpers look at
+    # What the standard library's helpers look at: fields of Future, which are worked out here, hence the overrides
 
     @property
     def _state(self) -> str:  # type: ignore[override]

@@ -63,7 +63,7 @@ class Producer:
             self._appends = BlockingAppends(self._thread)
             self._exits = Exits(self, self._thread)
         if self._appends.fast_send is not None and type(self).send is Producer.send:
-            self.send = self._appends.fast_send  # type: ignore[method-assign]
+            self.send = self._appends.fast_send  # type: ignore[method-assign]  # of this object
 
     def __enter__(self) -> Self:
         return self
