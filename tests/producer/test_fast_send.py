@@ -19,7 +19,7 @@ from kproto.producer import Producer
 from kproto.producer.batch_state import BatchState
 from kproto.producer.delivery import Delivery
 from kproto.producer.fast_send import make_fast_send
-from kproto.producer.partitioner import choose_by_key
+from kproto.producer.partitioner import PartitionChoices, choose_by_key
 from kproto.producer.queues import Appended
 from kproto.producer.record import NO_PARTITION
 from kproto.wire.records import read_record_batches
@@ -303,3 +303,14 @@ def test_another_partitioner_decides_of_each_record(settings):
             producer.send(TOPIC, b"%d" % number, b"same").result(10)
         assert not producer._engine.accumulator.routes
         assert NO_PARTITION not in producer._engine.accumulator.topics[TOPIC].partitions
+
+
+def test_meta_wait_1_a_partition_that_the_topic_has_no_more_goes_the_slow_way():
+    """Which waits for it, and says so: its queue is there still."""
+    world = World()
+    world.fast(TOPIC, b"v", b"k", partition=2)
+    world.fast(TOPIC, b"v", b"k", partition=2)
+    before = world.slow_records
+    world.topic.choices = PartitionChoices((0, 1), (0, 1))
+    world.fast(TOPIC, b"v", b"k", partition=2)
+    assert world.slow_records == before + 1

@@ -188,7 +188,7 @@ class EngineThread:
             raise
 
     def wait_for(self, bell: Bell, wanted: Callable[[], bool], timeout_s: float | None) -> bool:
-        """Whether it holds in time, after a pass at least. Raises RuntimeError where this thread is inside.
+        """Whether it holds in time; a pass at least is made for it. Raises RuntimeError where this thread is inside.
 
         While the producer's own thread is in a callback, he makes the passes: that one may wait for what he holds.
         """
@@ -202,9 +202,9 @@ class EngineThread:
         try:
             driver.end_nap()
             while not wanted():
-                if not self.engine.sender.calls:
-                    self.run_pass()
                 left_s = LOOK_S if deadline_s is None else deadline_s - time.monotonic()
+                if left_s <= 0 or not self.engine.sender.calls:
+                    self.run_pass()
                 if left_s <= 0:
                     return wanted()
                 ends_s = time.monotonic() + min(left_s, POLL_S if self._calls_back else LOOK_S)

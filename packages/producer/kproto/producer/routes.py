@@ -46,6 +46,8 @@ class TopicRoutes(dict[bytes | None, Route]):
         """The route of a record whose partition is given. Raises KeyError as above."""
         if type(partition) is not int or (key is not None and type(key) is not bytes):
             raise KeyError(key)
+        if partition >= len(self._topic.choices.partitions):  # the topic was made again, with fewer
+            raise KeyError(partition)
         part = sized_bytes(key)
         return new_tuple(Route, (self._topic.partitions[partition], part, len(part) + 1, None))
 
