@@ -2,7 +2,11 @@
 
 import os
 
+import pytest
 from hypothesis import HealthCheck, settings
+
+# Helpers that assert say what they found, as tests do.
+pytest.register_assert_rewrite("brokers.produced", "brokers.judge", "producer.endings", "producer.settling")
 
 settings.register_profile(
     "default",

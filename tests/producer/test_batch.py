@@ -183,6 +183,23 @@ def test_log_append_time_is_every_record_s_timestamp_and_an_unknown_offset_is_no
     assert batch.metadata_of(1) == RecordMetadata("orders", 0, NO_OFFSET, 99)
 
 
+def test_cb_5_the_time_in_the_answer_to_a_repeated_batch_is_nobody_s():
+    """Kafka answers a duplicate with the newest timestamp of the batch, also where records keep their own."""
+    for attempts, times_ms in ((1, [AT_MS + 14, AT_MS + 14]), (2, [AT_MS, AT_MS + 14])):
+        batch = batch_of(b"a")
+        batch.append(AT_MS + 14, None, b"b", (), None)
+        batch.close()
+        batch.claimed = True
+        batch.seal()
+        batch.stamp(PRODUCER, 7)
+        for _ in range(attempts - 1):
+            batch.send(1, 5)
+            batch.retry(0)
+        batch.send(1, 6)
+        batch.succeed(41, AT_MS + 14)
+        assert [batch.metadata_of(index).timestamp for index in (0, 1)] == times_ms
+
+
 def test_err_1_a_failed_batch_has_placeholders_and_an_error_for_each_record():
     batch = sent(b"a", b"b")
     whole, own = failure(), failure(why="its timestamp")

@@ -101,6 +101,13 @@ def test_any_cuts_order_and_repetition_give_the_same_bytes(given_):
     assert len(told) <= 2
 
 
+def test_an_end_that_came_before_the_last_data():
+    talk = Talk().open().ask(b"last").close()
+    data, end = (next(i for i, each in enumerate(talk.packets) if test(each)) for test in (lambda each: len(each) > 40, lambda each: each[33] & FIN))
+    talk.packets[data], talk.packets[end] = talk.packets[end], talk.packets[data]
+    assert story(pieces_of(talk.packets))[1, CLIENT_NAME] == [b"last", "end"]
+
+
 def test_an_answer_waits_for_what_it_answers():
     talk = Talk().open().ask(b"question").answer(b"answer")
     packets = talk.packets

@@ -186,10 +186,15 @@ class ProducerBatch(BatchRecords):
     # The end
 
     def succeed(self, base_offset: int, log_append_time_ms: int) -> None:
-        """It is written. base_offset: -1 where the broker does not say."""
+        """It is written. base_offset: -1 where the broker does not say.
+
+        A broker that has the batch already answers with the newest timestamp in it as the append time, whoever keeps
+        the time (UnifiedLog.append). Such an answer says nothing of when each record was written.
+        """
         self._on(BatchEvent.SUCCEED)
         self.base_offset = base_offset
-        self.log_append_time_ms = log_append_time_ms
+        if not self.attempts or log_append_time_ms != self.builder.max_timestamp:
+            self.log_append_time_ms = log_append_time_ms
         self.done = True
 
     def fail(self, error: DeliveryError, record_errors: Mapping[int, DeliveryError] | None = None) -> None:

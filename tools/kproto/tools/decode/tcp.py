@@ -60,7 +60,7 @@ class TcpStreams:
             and not missing
             and flags & (ACK | SYN | FIN | RST) == ACK
             and not direction.later
-            and not direction.ended
+            and direction.fin is None
             and not direction.connection.waiting
         ):
             expected = direction.peer.next
