@@ -1031,24 +1031,25 @@ def test_a_deadline_does_not_bring_it_back_while_others_help(run, monkeypatch):
     run(scenario())
 
 
-def test_who_finds_the_guard_taken_by_its_chores_is_served_at_their_end(run, monkeypatch):
+def test_what_can_be_read_while_somebody_is_inside_calls_the_loop_once(run, monkeypatch):
+    """Not again and again until he is out: the loop would take the interpreter from him."""
+
     async def scenario():
         world = World()
-        done, watch_links = [], world.driver._watch_links
-
-        def visited():
-            monkeypatch.undo()
-            thread = threading.Thread(target=world.driver.call, args=(done.append,))
-            thread.start()
-            thread.join()
-            assert not done, "the guard is taken"
-            watch_links()
-
-        monkeypatch.setattr(world.driver, "_watch_links", visited)
-        help_always(world.driver)
-        world.driver._keep_away()
-        assert len(done) == 1
-        world.driver.close()
+        with Loopback(EchoEnd) as server:
+            await world.connect(server.host, server.port)
+            naps, driver, called = Naps(world.driver, monkeypatch), world.driver, []
+            monkeypatch.setattr(driver, "_look", lambda look=driver._look: (called.append(1), look()))
+            help_always(driver)
+            world.send(b"question")
+            with driver._guard:
+                server.call(lambda: None)
+                await naps.pass_by(3)
+                assert driver._links[1]._watched == (False, False)
+            assert len(called) <= 5, "a nap each, and the socket once"
+            driver.helped_ns = 0
+            await world.until(lambda: world.core.received[1] == b"question")
+        driver.close()
 
     run(scenario())
 

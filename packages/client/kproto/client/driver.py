@@ -135,7 +135,7 @@ class Driver(Passes):
     def _watch_links(self) -> None:
         while self._closing:
             self._closing.popleft().close(self._loop)
-        for link in self._links.values():
+        for link in list(self._links.values()):  # others may be inside
             if not link.watched:
                 link.watch(self._loop, partial(self._on_readable, link), partial(self._on_writable, link))
 
@@ -160,18 +160,15 @@ class Driver(Passes):
         return helped and not self.awaited and not self._closed
 
     def _keep_away(self) -> None:
-        """Do what only the loop can, and look again in a moment."""
-        if self._guard.acquire(blocking=False):
-            try:
-                self._rest(True)
-                self._watch_links()
-            finally:
-                self._guard.release()
-            if self._calls:  # somebody has come meanwhile, and found it taken
-                self.run_pass()
+        """Do what only the loop can, and look again in a moment.
+
+        Whoever is inside the guard: a socket that stayed watched until he is out would call the loop again and again.
+        """
         if not self._napping:
             self._napping = True
             self._loop.call_later(NAP_S, self._on_nap_over)
+        self._rest(True)
+        self._watch_links()
 
     def _rest(self, resting: bool) -> None:
         for link in list(self._links.values()):

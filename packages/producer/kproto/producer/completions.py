@@ -112,13 +112,15 @@ class Completions:
         topic, partition = batch.partition
         base_offset, called = batch.base_offset, batch.called
         first = end = timestamp_ms = 0
-        for index, on_delivery in batch.callbacks:
+        make, of, ours = new_tuple, RecordMetadata, Unbroken
+        waiting = iter(batch.calls[called:])
+        for index, on_delivery in zip(waiting, waiting, strict=True):
             if not first <= index < end:
                 first, end, timestamp_ms = batch.run_of(index)
-            if type(on_delivery) is Unbroken:
+            if type(on_delivery) is ours:
                 return
             offset = base_offset + index if base_offset >= 0 else NO_OFFSET
-            metadata = new_tuple(RecordMetadata, (topic, partition, offset, timestamp_ms))
+            metadata = make(of, (topic, partition, offset, timestamp_ms))
             called += 2
             try:
                 batch.called = called
