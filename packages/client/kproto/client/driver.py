@@ -109,6 +109,9 @@ class Driver(Passes):
                 self.run_pass()
         finally:
             self._driving = False
+            if self.awaited > 1:  # the others wait for the loop now, not for what this thread does next
+                self._driven_ns = 0
+                self.wake()
 
     def end_nap(self) -> None:
         """Somebody waits: see that the loop looks by itself. Once `awaited` says so."""

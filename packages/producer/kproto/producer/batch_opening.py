@@ -90,15 +90,18 @@ class BatchOpening(BatchQueues):
         return Appended(batch, 0, opened=True, ready=waiting is not None, closed=waiting, count=count)
 
     def _grow(self, queue: PartitionQueue, batch: ProducerBatch, bound: int) -> bool:
-        """Let the open batch grow by a step of batch_size where the record fits then. From now on it may leave, and
-        takes records until it does: so batches are as large as the sender is busy."""
-        step = min(self._batch_size, self._growth_max - batch.limit)
-        if step <= 0 or batch.size + bound > batch.limit + step or not self.memory.try_reserve(step):
-            return False
-        batch.limit += step
-        batch.reserved += step
-        batch.grown = True
-        return True
+        """Let the open batch grow where the record fits then: to twice its size, as each step costs a look, or by
+        batch_size where memory is short. From now on it may leave, and takes records until it does: so batches are as
+        large as the sender is busy."""
+        most = self._growth_max - batch.limit
+        for wanted in (batch.limit, self._batch_size):
+            step = min(wanted, most)
+            if step > 0 and batch.size + bound <= batch.limit + step and self.memory.try_reserve(step):
+                batch.limit += step
+                batch.reserved += step
+                batch.grown = True
+                return True
+        return False
 
     def _limit(self, topic: TopicQueues) -> int:
         """Bytes before compression up to which a batch takes a second record, and more (ACC-9)."""

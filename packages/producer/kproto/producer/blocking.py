@@ -154,7 +154,8 @@ class BlockingAppends:
                     )
                 if not isinstance(appended, Appended):
                     return None
-                self._seal(appended)
+                if appended.closed is not None:
+                    accumulator.seal(appended.closed)
             self._announce(appended)
         except ProducerClosedError:
             return None  # the slow way says so

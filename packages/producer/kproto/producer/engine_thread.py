@@ -200,7 +200,6 @@ class EngineThread:
         with lock:
             driver.awaited += 1
         try:
-            driver.end_nap()
             while not wanted():
                 left_s = LOOK_S if deadline_s is None else deadline_s - time.monotonic()
                 if left_s <= 0 or not self.engine.sender.calls:
@@ -210,6 +209,8 @@ class EngineThread:
                 ends_s = time.monotonic() + min(left_s, POLL_S if self._calls_back else LOOK_S)
                 if self.engine.sender.calls:
                     driver.drive(wanted, ends_s)
+                else:
+                    driver.end_nap()  # what comes without having been asked for is read by the loop
                 bell.wait_for(wanted, max(0.0, ends_s - time.monotonic()))
         finally:
             with lock:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]  # `signal` makes enums of what it gives: 5 us a call, and these 0.05
 import signal
-import threading
+from threading import get_ident, main_thread
 from types import FrameType, TracebackType
 from typing import Any, Final
 
@@ -28,21 +28,23 @@ class HeldSignals:
     One for each use: not to be shared.
     """
 
-    __slots__ = ("_came", "_handlers", "_over")
+    __slots__ = ("_came", "_handlers", "_held", "_over")
 
     def __init__(self) -> None:
         self._handlers: dict[int, Any] = {}
+        self._held: list[int] = []  # those of them that are to be put back
         self._came: dict[int, FrameType | None] = {}
         self._over = False
 
     def __enter__(self) -> None:
-        if threading.get_ident() != threading.main_thread().ident or self._is_held():
+        if get_ident() != main_thread().ident or _is_held():
             return
         try:
             for number in SIGNALS:
                 handler = _signal.getsignal(number)
                 if callable(handler):
                     self._handlers[number] = handler
+                    self._held.append(number)
                     _signal.signal(number, self._note)
         except BaseException:  # a handler that is not held yet has raised
             self.__exit__()
@@ -54,6 +56,8 @@ class HeldSignals:
         error: BaseException | None = None,
         trace: TracebackType | None = None,
     ) -> None:
+        if not self._handlers:
+            return
         self._over = True
         try:
             self._put_back()
@@ -61,15 +65,13 @@ class HeldSignals:
             self._put_back()  # what is back already may have raised
             self._handle()
 
-    def _is_held(self) -> bool:
-        """Whether another one around this one holds them already: to do so again would cost as much again."""
-        outer = getattr(_signal.getsignal(signal.SIGINT), "__self__", None)
-        return type(outer) is HeldSignals and not outer._over
-
     def _put_back(self) -> None:
-        for number, handler in self._handlers.items():
+        held = self._held
+        while held:
+            number = held[-1]
             if _signal.getsignal(number) == self._note:
-                _signal.signal(number, handler)
+                _signal.signal(number, self._handlers[number])
+            held.pop()
 
     def _handle(self) -> None:
         """Called, not raised again: an event loop that watches for the signal has heard of it when it came."""
@@ -86,3 +88,9 @@ class HeldSignals:
             self._handlers[number](number, frame)
         else:
             self._came[number] = frame
+
+
+def _is_held() -> bool:
+    """Whether another one around this one holds them already: to do so again would cost as much again."""
+    outer = getattr(_signal.getsignal(signal.SIGINT), "__self__", None)
+    return type(outer) is HeldSignals and not outer._over
