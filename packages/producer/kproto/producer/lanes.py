@@ -33,7 +33,7 @@ class Lanes:
         self._linger_ms = config.linger_ms
         self._delivery_timeout_ms = config.delivery_timeout_ms
         self._fail_only_unwritten = config.fail_only_unwritten
-        self._timers: list[tuple[int, int, PartitionState]] = []
+        self._timers: list[tuple[int, int, PartitionState, bool]] = []
         self._order = count()
         self._hurried = False
         self.now_ms = 0
@@ -62,10 +62,11 @@ class Lanes:
                 for state in [*lane.listed]:
                     lane.leave(state)
                     self.look(state, now_ms)
+        overdue, changed = self._pop_timers(now_ms)
         news = self._accumulator.news
-        overdue: dict[PartitionState, None] = {}
         while news:
-            state = self.state(news.popleft().partition)
+            changed[self.state(news.popleft().partition)] = None
+        for state in changed:
             self.look(state, now_ms)
             head = state.queue.head
             if head is not None and now_ms - head.created_ms >= self._delivery_timeout_ms:
@@ -77,16 +78,18 @@ class Lanes:
             for lane in [*self.lanes.values()]:
                 for state in [*lane.listed]:
                     self.look(state, now_ms)
-        return [*overdue | self._pop_timers(now_ms)]
+        return [*overdue]
 
-    def _pop_timers(self, now_ms: int) -> dict[PartitionState, None]:
+    def _pop_timers(self, now_ms: int) -> tuple[dict[PartitionState, None], dict[PartitionState, None]]:
+        """Those where the time of a batch may be over, and those where one may leave now."""
         timers = self._timers
-        found: dict[PartitionState, None] = {}
+        overdue: dict[PartitionState, None] = {}
+        changed: dict[PartitionState, None] = {}
         while timers and timers[0][0] <= now_ms:
-            state = heapq.heappop(timers)[2]
+            _, _, state, ends = heapq.heappop(timers)
             state.wakes_ms.pop()
-            found[state] = None
-        return found
+            (overdue if ends else changed)[state] = None
+        return overdue, changed
 
     def look(self, state: PartitionState, now_ms: int) -> None:
         """See where the partition belongs now, whether its head may leave, and when to look again."""
@@ -154,33 +157,34 @@ class Lanes:
         """A timer, unless one runs that ends before: what is to come later is found when that has ended. So each
         partition has few: the one for the delivery timeout, which comes late, and one in front of it."""
         wakes_ms = state.wakes_ms
-        at_ms = self._next_ms(state, now_ms) if not wakes_ms or self._fail_only_unwritten else self._sooner_ms(state)
-        if at_ms is not None and at_ms > now_ms and (not wakes_ms or at_ms < wakes_ms[-1]):
+        at_ms, ends = self._sooner_ms(state, now_ms), False
+        if not wakes_ms or self._fail_only_unwritten:
+            end_ms = self._end_ms(state, now_ms)
+            if end_ms is not None and (at_ms is None or end_ms <= at_ms):
+                at_ms, ends = end_ms, True
+        if at_ms is not None and (not wakes_ms or at_ms < wakes_ms[-1]):
             wakes_ms.append(at_ms)
-            heapq.heappush(self._timers, (at_ms, next(self._order), state))
+            heapq.heappush(self._timers, (at_ms, next(self._order), state, ends))
 
-    def _sooner_ms(self, state: PartitionState) -> int | None:
+    def _sooner_ms(self, state: PartitionState, now_ms: int) -> int | None:
         """What may come before the timer that runs. Never the end of a batch: those that there were when it was set
         end later, and those that came since are younger."""
         head = state.queue.head
         if head is None:
             return None
         if head.attempts:
-            return head.retry_at_ms
-        return head.created_ms + self._linger_ms if head.state is BatchState.OPEN else None
+            at_ms = head.retry_at_ms
+        elif head.state is BatchState.OPEN:
+            at_ms = head.created_ms + self._linger_ms
+        else:
+            return None
+        return at_ms if at_ms > now_ms else None
 
-    def _next_ms(self, state: PartitionState, now_ms: int) -> int | None:
-        times = [
-            max(now_ms + 1, batch.created_ms + self._delivery_timeout_ms)
-            for batch in (*state.sent(), *self._first_in_queue(state))
-            if self.expires(batch)
-        ]
-        head = state.queue.head
-        if head is not None and head.attempts:
-            times.append(head.retry_at_ms)
-        elif head is not None and head.state is BatchState.OPEN:
-            times.append(head.created_ms + self._linger_ms)
-        return min((at_ms for at_ms in times if at_ms > now_ms), default=None)
+    def _end_ms(self, state: PartitionState, now_ms: int) -> int | None:
+        """When the time of its oldest batch is over."""
+        batches = (*state.sent(), *self._first_in_queue(state))
+        oldest_ms = min((batch.created_ms for batch in batches if self.expires(batch)), default=None)
+        return None if oldest_ms is None else max(now_ms + 1, oldest_ms + self._delivery_timeout_ms)
 
     def expires(self, batch: ProducerBatch) -> bool:
         """Whether delivery_timeout_ms ends it; with fail_only_unwritten not while it may be written."""

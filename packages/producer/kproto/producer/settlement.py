@@ -14,6 +14,7 @@ from kproto.client import KafkaError, KafkaTimeoutError, NetworkClient, TopicPar
 from kproto.client.errors import BrokerError, KafkaConnectionError
 from kproto.client.in_flight import Completion
 from kproto.producer.batch import ProducerBatch
+from kproto.producer.batch_state import BatchState
 from kproto.producer.config import ProducerConfig
 from kproto.producer.errors import DeliveryError, InvalidRecordError, delivery_error
 from kproto.producer.fates import BatchFates
@@ -61,7 +62,8 @@ class Settlement:
             for batch in call.batches.values():
                 self._one(batch, ErrorCode.NONE, None, None, now_ms)
         for batch in call.batches.values():
-            self._lanes.look(self._lanes.state(batch.partition), now_ms)
+            if batch.state is not BatchState.SUCCEEDED:  # or its queue is as it was
+                self._lanes.look(self._lanes.state(batch.partition), now_ms)
 
     def _answered(self, call: ProduceCall, response: ProduceResponse, now_ms: int) -> None:
         self._metrics.response_received(call.node_id, now_ms - call.sent_ms, response.throttle_time_ms, now_ms)
