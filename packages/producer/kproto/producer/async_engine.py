@@ -12,7 +12,6 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from copy import copy
 from functools import partial
-from typing import Final
 
 from kproto.client import ConnectionObserver
 from kproto.client.driver import Driver, monotonic_ms
@@ -26,12 +25,11 @@ from kproto.producer.engine import Engine
 from kproto.producer.errors import BufferFullError
 from kproto.producer.events import BatchObserver
 from kproto.producer.forks import ForkMark
+from kproto.producer.pace import PassPace
 from kproto.producer.queues import Appended, TopicQueues
 from kproto.wire import KafkaError
 
 __all__ = ["AsyncEngine"]
-
-HELP_GAP_NS: Final = 500_000
 
 Attempt = Callable[[Callable[[], None], MemoryWaiter | None], Appended | MemoryWaiter | None]
 
@@ -68,7 +66,7 @@ class AsyncEngine:
         self._fatals = 0
         """What no waiting for metadata cures, and how often that has come."""
         self._abandoned = False
-        self._helped_ns = 0
+        self._pace = PassPace()
         self._linger_ms = config.linger_ms
         self._linger_ends_ms: int | None = None
         """Of what was opened since the last pass."""
@@ -122,16 +120,12 @@ class AsyncEngine:
         if appended.opened and self._linger_ends_ms is None:
             self._linger_ends_ms = now_ms + self._linger_ms
         hurries = appended.opened and (not self._linger_ms or self.accumulator.hurrying)
-        if hurries or self._is_late(now_ms) or (ready and self._may_help()):
+        began_ns = time.monotonic_ns()
+        if hurries or self._is_late(now_ms) or (ready and self._pace.allows(self.engine.sender.calls, began_ns)):
             self.driver.run_pass()
-            self._helped_ns = time.monotonic_ns()
+            self._pace.passed(began_ns, time.monotonic_ns())
         elif appended.opened:
             self.driver.wake_by(now_ms + self._linger_ms)
-
-    def _may_help(self) -> bool:
-        """Whether a full batch is reason enough: a request is to carry more than one. Put off only while an answer is
-        due, with which comes a pass."""
-        return not self.engine.sender.calls or time.monotonic_ns() - self._helped_ns >= HELP_GAP_NS
 
     def pass_if_late(self) -> None:
         """Make the pass that the loop has not come to."""

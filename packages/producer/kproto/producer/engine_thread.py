@@ -23,15 +23,13 @@ from kproto.producer.engine import Engine
 from kproto.producer.events import BatchObserver
 from kproto.producer.forks import ForkMark
 from kproto.producer.interrupts import HeldSignals
+from kproto.producer.pace import PassPace
 from kproto.wire import KafkaError
 
 __all__ = ["EngineThread"]
 
 ABORT_S: Final = 0.1  # for a pass that is under way, when the producer is closed by force
 JOIN_S: Final = 0.1
-HELP_GAP_NS: Final = 500_000  # between passes of those who send; longer passes are made less often
-HELP_GAP_MAX_NS: Final = 3_000_000
-CALLS_MANY: Final = 2  # of the five that may be in flight: then answers are to be read soon
 POLL_S: Final = 0.005  # between passes of one who waits while the thread is in callbacks, and so reads nothing
 LOOK_S: Final = 1.0  # between looks whether it is
 
@@ -66,7 +64,7 @@ class EngineThread:
         """What no waiting for metadata cures, and how often that has come."""
         self._seen: tuple[Any, ...] = ()
         self._calls_back = False
-        self._help_soon_ns = self._help_again_ns = 0
+        self._pace = PassPace()
         self._closing = False
         self._ending = False
         self._loop = asyncio.SelectorEventLoop()
@@ -155,18 +153,12 @@ class EngineThread:
             )
 
     def help(self) -> None:
-        """Make a pass for a batch that is full, but not too often: a request is to carry more than one batch.
-
-        Put off only while an answer is due: with that comes a pass, or with the end of the loop's nap.
-        """
+        """Make a pass for a batch that is full, but not too often, see PassPace; the end of the loop's nap brings one,
+        too."""
         self.driver.helped_ns = began_ns = time.monotonic_ns()
-        calls = self.engine.sender.calls
-        if not calls or began_ns >= (self._help_soon_ns if calls >= CALLS_MANY else self._help_again_ns):
+        if self._pace.allows(self.engine.sender.calls, began_ns):
             self.run_pass()
-            ended_ns = time.monotonic_ns()
-            self._help_soon_ns = ended_ns + HELP_GAP_NS
-            longer_ns = min((ended_ns - began_ns) * 3 // 2, HELP_GAP_MAX_NS)
-            self._help_again_ns = ended_ns + max(HELP_GAP_NS, longer_ns)
+            self._pace.passed(began_ns, time.monotonic_ns())
 
     def run_pass(self) -> None:
         """Make a pass. Whatever interrupts it, the producer's own thread goes on with what is left."""
