@@ -244,6 +244,23 @@ def test_b06_time_runs_out_between_attempts(code, written):
     finish(world)
 
 
+def test_b06_exp_1_without_numbers_a_batch_that_waits_for_a_leader_that_is_gone_expires_in_time():
+    """Found by the simulation: it waited for as long as the leader stayed away."""
+    world = world_of(enable_idempotence=False, acks=1, delivery_timeout_ms=1_500)
+    world.send(TOPIC, b"first", partition=0)
+    world.advance(300)
+    world.unplug(0)
+    sent = []
+    for value in (b"a", b"b"):
+        sent += send_all(world, value)
+        world.advance(300)
+    began_ms = world.now_ms - 300
+    world.down(0)
+    world.advance(3_000)
+    assert [one.ended_ms for one in sent] == [began_ms - 300 + 1_500, began_ms + 1_500]
+    assert all(isinstance(one.error, DeliveryTimeoutError) for one in sent)
+
+
 @pytest.mark.parametrize(
     "answer",
     [

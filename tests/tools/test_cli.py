@@ -14,11 +14,11 @@ from click.testing import CliRunner
 from tools.decode.packets import pcap
 from tools.decode.test_decode_command import clean
 from tools.judge_server import JudgeServer
+from tools.test_demo_command import ToldDemo
 
-from kproto.tools import cli
-from kproto.tools.cli import kproto, main
-from kproto.wire import REQUESTS
-from kproto.wire.tables import fields_table
+from kproto.tools import demo_command
+from kproto.tools.broker import broker_command
+from kproto.tools.cli import COMMANDS, kproto, main
 
 COMMAND = [sys.executable, "-m", "kproto.tools"]
 
@@ -33,8 +33,9 @@ def run(*arguments, data=b""):
 def commands(command=kproto, path=()):
     yield command, path
     if isinstance(command, click.Group):
-        for name, inner in command.commands.items():
-            yield from commands(inner, (*path, name))
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            yield from commands(command.get_command(context, name), (*path, name))
 
 
 def ended(monkeypatch, *arguments):
@@ -51,20 +52,12 @@ def cluster():
         yield server
 
 
-class ToldDemo:
-    """In place of the demonstration, which needs a broker: says what it was told."""
-
-    def __init__(self, console, settings, records, recording, every):
-        console.print(settings.get("bootstrap_servers", "Tansu"), records, recording, every)
-
-    def run(self):
-        return 0
-
-
 @pytest.mark.parametrize("path", [path for _, path in commands()], ids=" ".join)
 def test_every_help_has_examples_that_work(path, cluster, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cli, "Demo", ToldDemo)
+    monkeypatch.setattr(demo_command, "Demo", ToldDemo)
+    monkeypatch.setattr(broker_command, "until_interrupted", lambda: None)
+    Path("plan.json").write_text('{"topics": {"orders": 1}}')
     Path("client.properties").write_text("client.id = me\n")
     Path("access.log").write_text("one\ntwo\n")
     Path("pairs.txt").write_text("a:1\nb:2\n")
@@ -78,7 +71,8 @@ def test_every_help_has_examples_that_work(path, cluster, monkeypatch, tmp_path)
     assert len(examples) == len(help_of(shown).strip().splitlines())
     for echoed, example, source in examples:
         data = Path(source).read_bytes() if source else f"{echoed}\n".encode()
-        arguments = shlex.split(example.replace("localhost:9092", cluster.bootstrap_servers))
+        here = example.replace("localhost:9092", cluster.bootstrap_servers).replace("--port 9092", "--port 0")
+        arguments = shlex.split(here)
         result = run(*arguments, data=data)
         assert result.exit_code == 0, (example, result.output)
         assert result.output
@@ -89,70 +83,40 @@ def help_of(shown):
     return shown.output.partition("Examples:\n")[2].partition("\n\n")[0]
 
 
-def test_demo_is_told_what_it_shall_do(monkeypatch, tmp_path):
-    monkeypatch.setattr(cli, "Demo", ToldDemo)
-    assert run("demo").output == "Tansu 200000 None False\n"
-    path = tmp_path / "a.pcapng"
-    told = run("demo", "-b", "me:1", "--records", "5", "--record", str(path), "--all").output
-    assert told == f"me:1 5 {path} True\n"
-
-
 def test_version():
     assert run("--version").output == f"kproto, version {version('kproto')}\n"
+
+
+def loaded_by(*arguments):
+    """The modules that a command has imported when it ends."""
+    code = (
+        "import sys\nfrom kproto.tools.cli import main\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\nprint(*sys.modules, file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, check=True, encoding="utf-8")
+    assert done.stdout
+    return set(done.stderr.split())
+
+
+def test_a_command_imports_no_other(tmp_path):
+    heavy = {"asyncio", "kproto.client", "kproto.producer", "dpkt", "rich.console"}
+    assert not loaded_by("--version") & {*heavy, "construct", "kproto.wire"}
+    capture = tmp_path / "capture.pcap"
+    capture.write_bytes(pcap(clean(), step_ns=100_000_000))
+    assert not loaded_by("decode", str(capture), "--format", "ndjson") & heavy
+    assert not loaded_by("decode", str(capture), "--stats") & {*heavy, "rich.progress"} - {"rich.console"}
+    assert not loaded_by("schema", "matrix") & {"asyncio", "kproto.client", "kproto.producer"}
+
+
+def test_the_table_of_commands_names_each_once():
+    context = click.Context(kproto)
+    for name in COMMANDS:
+        assert kproto.get_command(context, name).name == name
 
 
 def test_the_command_is_installed():
     (found,) = entry_points(group="console_scripts", name="kproto")
     assert found.load() is main
-
-
-def test_demo_is_plain_when_piped():
-    assert "0006  4e                                                  api_keys" in run(*RECORDED).output
-    assert "\x1b" not in run(*RECORDED).output
-    assert len(run(*RECORDED, "--all").output) > 2 * len(run(*RECORDED).output)
-
-
-def test_demo_is_coloured_on_a_terminal_unless_it_shall_be_plain(monkeypatch):
-    monkeypatch.setenv("FORCE_COLOR", "1")
-    monkeypatch.delenv("NO_COLOR", raising=False)
-    monkeypatch.setenv("TERM", "xterm-256color")
-    assert "\x1b[36m" in run(*RECORDED).output
-    assert "\x1b" not in run(*RECORDED, "--plain").output
-
-
-@pytest.mark.parametrize("api", ["Produce", "produce", "ProduceRequest", "0"])
-def test_schema_show(api):
-    output = run("schema", "show", api).output
-    for row in fields_table(REQUESTS[0]):
-        assert f" {row.path} " in output
-    assert "ProduceResponse" in output
-
-
-def test_schema_show_one_version():
-    output = run("schema", "show", "Produce", "9").output
-    assert "topic_data[].name " in output
-    assert "topic_id" not in output
-    assert "topic_id" in run("schema", "show", "Produce", "13").output
-    assert re.search(r"node_endpoints +│ \[\]NodeEndpoint +│ +│ 0 ", run("schema", "show", "Produce", "10").output)
-
-
-def test_schema_diff():
-    assert run("schema", "diff", "Metadata", "9", "11").output.splitlines() == [
-        "MetadataRequest",
-        "  10  +topics[].topic_id",
-        "  10  nullable topics[].name",
-        "  11  -include_cluster_authorized_operations",
-        "MetadataResponse",
-        "  10  +topics[].topic_id",
-        "  11  -cluster_authorized_operations",
-    ]
-    assert run("schema", "diff", "Metadata", "9", "9").output.splitlines() == ["MetadataRequest", "MetadataResponse"]
-
-
-def test_schema_matrix():
-    output = run("schema", "matrix").output
-    assert re.search(r"│ 22 +│ InitProducerId +│ 0-6 +│ 2\+ +│", output)
-    assert len(re.findall("^│", output, re.MULTILINE)) == len(REQUESTS)
 
 
 @pytest.mark.parametrize(
@@ -183,7 +147,7 @@ def test_what_is_fine_ends_with_0(monkeypatch, capsys, arguments):
 
 
 def test_a_damaged_frame_is_bad_input(monkeypatch, capsys):
-    monkeypatch.setattr(cli, "shipped_session", lambda: "> 0063000000000000")
+    monkeypatch.setattr(demo_command, "shipped_session", lambda: "> 0063000000000000")
     assert ended(monkeypatch, *RECORDED) == 2
     assert capsys.readouterr().err == (
         "Error: RequestHeader request_api_key at byte 0: expected a declared API, found 99\n"
@@ -194,12 +158,12 @@ def test_an_interrupt_ends_with_130(monkeypatch):
     def interrupt():
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "shipped_session", interrupt)
+    monkeypatch.setattr(demo_command, "shipped_session", interrupt)
     assert ended(monkeypatch, *RECORDED) == 130
 
 
 def test_a_finding_keeps_its_code(monkeypatch):
-    monkeypatch.setattr(cli, "shipped_session", lambda: click.get_current_context().exit(1))
+    monkeypatch.setattr(demo_command, "shipped_session", lambda: click.get_current_context().exit(1))
     assert ended(monkeypatch, *RECORDED) == 1
 
 

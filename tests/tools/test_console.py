@@ -29,12 +29,3 @@ def test_a_reader_who_left_is_an_exception_and_can_be_silenced(monkeypatch):
         with pytest.raises(ReaderLeft):
             output().print("x" * 100_000)
         silence()
-
-
-def test_what_is_no_file_is_silent_anyway(monkeypatch):
-    class Closed:
-        def fileno(self):
-            raise ValueError("it has none")
-
-    monkeypatch.setattr(sys, "stdout", Closed())
-    silence()

@@ -7,7 +7,16 @@ from struct import pack_into
 from client.talk import Talk
 
 from kproto.tools.judge import JudgeCluster
-from kproto.wire import ApiKey, InitProducerIdRequest, MetadataRequest, ProduceRequest
+from kproto.tools.judge.consumer_messages import FetchRequest, FetchResponse, ListOffsetsRequest, ListOffsetsResponse
+from kproto.tools.judge.topic_messages import CreateTopicsResponse, DeleteTopicsResponse
+from kproto.wire import (
+    ApiKey,
+    InitProducerIdRequest,
+    MetadataRequest,
+    ProduceRequest,
+    decode_response,
+    encode_request,
+)
 from kproto.wire.records import RecordBatchBuilder
 from kproto.wire.records.crc import crc32c
 
@@ -51,12 +60,69 @@ def metadata_request(*names, auto_create=False, **fields):
     return MetadataRequest(topics=topics, allow_auto_topic_creation=auto_create, **fields)
 
 
+def fetch_request(*asked, epoch=-1, max_wait_ms=0, min_bytes=1, max_bytes=1 << 20, partition_max_bytes=1 << 20):
+    """asked: (topic, partition, offset) of each."""
+    topic, partition = FetchRequest.FetchTopic, FetchRequest.FetchPartition
+    return FetchRequest(
+        max_wait_ms=max_wait_ms,
+        min_bytes=min_bytes,
+        max_bytes=max_bytes,
+        topics=[
+            topic(
+                topic=name,
+                partitions=[
+                    partition(
+                        partition=index,
+                        fetch_offset=offset,
+                        current_leader_epoch=epoch,
+                        partition_max_bytes=partition_max_bytes,
+                    )
+                ],
+            )
+            for name, index, offset in asked
+        ],
+    )
+
+
+def list_request(topic, partition, timestamp, epoch=-1):
+    asked = ListOffsetsRequest.ListOffsetsPartition(
+        partition_index=partition, timestamp=timestamp, current_leader_epoch=epoch
+    )
+    topics = [ListOffsetsRequest.ListOffsetsTopic(name=topic, partitions=[asked])]
+    return ListOffsetsRequest(replica_id=-1, topics=topics)
+
+
+ANSWERS = {
+    ApiKey.FETCH: FetchResponse,
+    ApiKey.LIST_OFFSETS: ListOffsetsResponse,
+    ApiKey.CREATE_TOPICS: CreateTopicsResponse,
+    ApiKey.DELETE_TOPICS: DeleteTopicsResponse,
+}
+
+
 class JudgeTalk(Talk):
     """To node `node` of a cluster; `now_ms` is the time."""
 
     def __init__(self, cluster: JudgeCluster, node: int = 0) -> None:
         super().__init__(cluster.brokers[node])
         self.cluster = cluster
+
+    def ask(self, request, version):
+        """The answer, also of what only the judge declares."""
+        if request.api_key not in ANSWERS:
+            return super().ask(request, version)
+        data = encode_request(request, version, correlation_id=1, client_id="me")
+        return decode_response(self.exchange(data), ANSWERS[request.api_key], version)[1]
+
+    def fetch(self, *asked, version=12, **options):
+        """What the broker has of each partition."""
+        answer = self.ask(fetch_request(*asked, **options), version)
+        return [one for topic in answer.responses for one in topic.partitions]
+
+    def offset(self, timestamp, topic="orders", index=0, *, version=7, epoch=-1):
+        """What the broker says of a time."""
+        answer = self.ask(list_request(topic, index, timestamp, epoch), version)
+        return answer.topics[0].partitions[0]
 
     def produce(self, records, topic="orders", index=0, *, version=12, acks=-1):
         """What the broker says of one batch."""

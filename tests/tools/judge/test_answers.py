@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 from client.talk import VERSIONS
-from tools.judge.judging import INIT, JudgeTalk
+from tools.judge.judging import INIT, JudgeTalk, fetch_request, list_request
 
 from kproto.tools.judge import Fault, FaultPoint, JudgeCluster
 from kproto.tools.judge.answers import error_response
+from kproto.tools.judge.topic_messages import CreateTopicsRequest, DeleteTopicsRequest
 from kproto.wire import (
     REQUESTS,
     RESPONSES,
@@ -39,7 +40,8 @@ def ranges(response):
 @pytest.mark.parametrize("version", ApiVersionsRequest.versions)
 def test_it_announces_kafkas_versions(talk, version):
     response = talk.ask(VERSIONS if version >= 3 else ApiVersionsRequest(), version)
-    assert (response.error_code, ranges(response)) == (0, {0: (0, 13), 3: (0, 13), 18: (0, 5), 22: (0, 5)})
+    served = {0: (0, 13), 1: (4, 12), 2: (1, 7), 3: (0, 13), 18: (0, 5), 19: (2, 7), 20: (1, 5), 22: (0, 5)}
+    assert (response.error_code, ranges(response)) == (0, served)
 
 
 def test_an_old_broker_announces_less(cluster, talk):
@@ -129,3 +131,19 @@ def test_an_injected_error_35_is_answered_in_version_0(cluster, talk, version):
 def test_every_request_has_an_answer_with_an_error(api):
     response = error_response(REQUESTS[api](), ErrorCode.REQUEST_TIMED_OUT)
     assert type(response) is RESPONSES[api]
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        fetch_request(("orders", 0, 0), ("orders", 1, 0)),
+        list_request("orders", 0, -1),
+        CreateTopicsRequest(topics=[CreateTopicsRequest.CreatableTopic(name="new")]),
+        DeleteTopicsRequest(topic_names=["orders"]),
+    ],
+    ids=lambda one: type(one).__name__,
+)
+def test_each_partition_or_topic_has_the_error(cluster, talk, request_):
+    cluster.fail(request_.api_key, Fault.error(ErrorCode.REQUEST_TIMED_OUT))
+    assert "'error_code': 7" in str(talk.ask(request_, request_.versions.stop - 1).to_dict())
+    assert set(cluster.image.topics) == {"orders"}

@@ -10,8 +10,8 @@ from client.simulation import SimulatedNetwork
 from tools.judge.judging import METADATA, PRODUCE, JudgeTalk, batch, produce_request
 
 from kproto.client.config import ClientConfig
-from kproto.tools.judge import Fault, FaultPoint, JudgeCluster, JudgeViolation, Node, TopicConfig
-from kproto.wire import InitProducerIdRequest, InitProducerIdResponse, ProduceResponse
+from kproto.tools.judge import Fault, FaultPoint, FirstSequence, JudgeCluster, JudgeViolation, Node, TopicConfig
+from kproto.wire import ErrorCode, InitProducerIdRequest, InitProducerIdResponse, ProduceResponse
 
 
 @pytest.fixture
@@ -192,3 +192,41 @@ def test_the_same_seed_gives_the_same_log_of_the_network():
         return world.network.log
 
     assert run() == run()
+
+
+def test_logs_that_are_full_say_so():
+    cluster = JudgeCluster(topics={"orders": 1})
+    cluster.log_bytes_max = 1_000
+    talk = JudgeTalk(cluster)
+    assert [talk.code(batch(sequence)) for sequence in (0, 1, 2)] == [0, 0, ErrorCode.POLICY_VIOLATION]
+    assert "full" in talk.produce(batch(2)).error_message
+    assert talk.produce(batch(1)).base_offset == 1, "what is there is no news"
+    assert 0 < cluster.log_bytes <= 1_000
+
+
+def test_requests_may_be_kept_without_what_they_carry():
+    cluster = JudgeCluster(topics={"orders": 1})
+    cluster.bodies_kept = False
+    JudgeTalk(cluster).code(batch(0))
+    (seen,) = cluster.requests
+    assert (seen.request, seen.partitions) == (None, (("orders", 0),))
+
+
+def test_producers_are_forgotten_after_a_time():
+    cluster = JudgeCluster(topics={"orders": 1}, producer_expiration_ms=1_000)
+    talk = JudgeTalk(cluster)
+    assert talk.code(batch(0, at_ms=cluster.epoch_ms)) == 0
+    talk.now_ms = 999
+    assert talk.code(batch(5)) == ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER
+    talk.now_ms = 1_000
+    assert talk.code(batch(5)) == 0
+
+
+@pytest.mark.parametrize(("policy", "codes"), [("ANY", [0, 0]), ("ZERO", [45, 45]), ("ZERO_WHERE_EMPTY", [45, 0])])
+def test_first_sequences(policy, codes):
+    """KAFKA-15591"""
+    cluster = JudgeCluster(topics={"orders": 1}, first_sequence=FirstSequence[policy])
+    talk = JudgeTalk(cluster)
+    found = [talk.code(batch(5, producer_id=1))]
+    talk.code(batch(0, producer_id=2))
+    assert [*found, talk.code(batch(5, producer_id=3))] == codes

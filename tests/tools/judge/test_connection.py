@@ -189,3 +189,36 @@ def test_a_good_conversation_is_no_violation(cluster, talk):
     talk.metadata()
     talk.produce(batch(0))
     cluster.check()
+
+
+def test_garbage_has_a_length_and_the_correlation_id(cluster, talk):
+    cluster.fail(PRODUCE, Fault.garbage(b"abc"))
+    talk.tell(batch(0))
+    assert talk.payloads() == [b"\0\0\0\1abc"]
+    assert written(cluster) == 1
+    assert talk.code(batch(0)) == 0
+
+
+@pytest.mark.parametrize(("number", "told"), [(1, b"\0\0\0\2"), (2**31 - 1, b"\0\0\0\0")])
+def test_an_answer_to_another_request(cluster, talk, number, told):
+    cluster.fail(PRODUCE, Fault.misnumber())
+    talk.end.receive(
+        encode_request(produce_request({"orders": {0: batch(0)}}), 12, correlation_id=number, client_id="")
+    )
+    assert talk.payloads()[0][:4] == told
+
+
+def test_what_comes_behind_silence_is_not_kept(cluster, talk):
+    cluster.fail(PRODUCE, Fault.silence(BEFORE))
+    for _ in range(3):
+        talk.tell(batch(0))
+    assert talk.end.behind == 0
+    assert talk.silent()
+
+
+def test_requests_wait_behind_a_slow_one(cluster, talk):
+    cluster.fail(PRODUCE, Fault.delay(10))
+    for sequence in range(3):
+        talk.tell(batch(sequence))
+    assert talk.end.behind == 2
+    assert cluster.requests[-1].correlation_id == 1

@@ -90,3 +90,9 @@ def test_points_are_apart():
 def test_an_error_is_no_fault_of_these_points(point):
     with pytest.raises(ValueError, match=point.name):
         Fault.error(7, point)
+
+
+def test_answers_that_are_none():
+    faults = Faults([Fault.garbage(b"abc"), Fault.misnumber(), Fault.misnumber(2)])
+    assert (faults.body, faults.correlation_shift) == (b"abc", 3)
+    assert (Faults().body, Faults().correlation_shift) == (None, 0)

@@ -9,6 +9,7 @@ from kproto.tools.judge import TopicConfig
 from kproto.tools.judge.partition_log import Leadership, PartitionLog
 from kproto.tools.judge.validator import only_batch
 from kproto.wire import ErrorCode
+from kproto.wire.records import read_record_batches
 
 LEADERSHIP = Leadership(node=2, leader_epoch=5, now_ms=40, wall_ms=AT_MS + 999)
 
@@ -98,3 +99,39 @@ def test_deleted_records_stay_in_the_history(log):
     for offset in (3, 10):
         with pytest.raises(ValueError, match="4 to 9"):
             log.delete_before(offset)
+
+
+def kept(log, data, **config):
+    return log.append(only_batch(data, 12), TopicConfig(**config), LEADERSHIP, data)
+
+
+def test_what_readers_get(log):
+    sizes = [len(batch(records=count)) for count in (2, 1, 3)]
+    for count in (2, 1, 3):
+        kept(log, batch(records=count))
+    assert [len(log.read(offset, 10_000)) for offset in (0, 1, 2, 3, 5, 6)] == [
+        sum(sizes),
+        sum(sizes),
+        sizes[1] + sizes[2],
+        sizes[2],
+        sizes[2],
+        0,
+    ]
+    assert log.read(0, 1) == b""
+    assert len(log.read(0, 1, one_at_least=True)) == sizes[0]
+    assert len(log.read(0, sizes[0] + sizes[1])) == sizes[0] + sizes[1]
+
+
+def test_readers_get_the_brokers_time(log):
+    kept(log, batch(), log_append_time=True)
+    (one,) = read_record_batches(log.read(0, 10_000))
+    assert [record.timestamp for record in one] == [LEADERSHIP.wall_ms]
+    assert (one.base_offset, one.partition_leader_epoch) == (0, 5)
+
+
+def test_a_full_log_takes_nothing_new_but_knows_what_it_has(log):
+    kept(log, batch(0))
+    full = {"config": TopicConfig(), "leadership": LEADERSHIP, "full": True}
+    assert log.append(only_batch(batch(1), 12), **full).error_code == ErrorCode.POLICY_VIOLATION
+    assert log.append(only_batch(batch(0), 12), **full).base_offset == 0
+    assert append(log, batch(1)).error_code == 0

@@ -97,3 +97,21 @@ def test_what_is_forgotten_is_unknown():
     assert states.error_of(stamp(9, producer_id=2)) == GAP
     states.forget()
     assert len(states) == 0
+
+
+def test_who_sends_old_records_is_forgotten_early():
+    """ProducerStateManager: the time that counts is that of the last batch's records."""
+    states = states_with(stamp(0), stamp(0, producer_id=2), expiration_ms=100)  # at 1000 and 1001
+    states.expire(1099)
+    assert len(states) == 2
+    states.expire(1100)
+    assert states.error_of(stamp(9)) == 0
+    assert states.error_of(stamp(9, producer_id=2)) == GAP
+
+
+def test_an_empty_partition_has_forgotten_nobody():
+    """KAFKA-15591"""
+    states = ProducerStates(FirstSequence.ZERO_WHERE_EMPTY)
+    assert (states.error_of(stamp(1)), states.error_of(stamp(0))) == (GAP, 0)
+    states.empty = False
+    assert states.error_of(stamp(1)) == 0

@@ -1,24 +1,20 @@
-"""Consoles for what a command prints, and what happens when its reader leaves.
+"""Consoles for what a command prints.
 
 Layer: tools.
 """
 
 from __future__ import annotations
 
-import os
 import sys
-from contextlib import suppress
 from typing import Final
 
 from rich.console import Console
 
+from kproto.tools.pipes import ReaderLeft, silence
+
 __all__ = ["PipedConsole", "ReaderLeft", "notes", "output", "silence"]
 
 LINE_MAX: Final = 250  # characters of a line in a pipe
-
-
-class ReaderLeft(Exception):
-    """Whoever read the output has closed it."""
 
 
 class PipedConsole(Console):
@@ -39,9 +35,3 @@ def output(plain: bool = False) -> Console:
 def notes() -> Console:
     """For progress and complaints, on stderr."""
     return PipedConsole(stderr=True, highlight=False, soft_wrap=True)
-
-
-def silence() -> None:
-    """Nobody reads the output any more: the flush at the end finds nothing to complain of."""
-    with suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

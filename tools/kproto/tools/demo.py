@@ -1,6 +1,6 @@
 """The demonstration: a broker, 200,000 records, and proof that each arrived once, in order, where it was said to be.
 
-Layer: tools. Starts Tansu, or uses the cluster that it is given; the topic is gone afterwards.
+Layer: tools. Starts Tansu or the judge, or uses the cluster that it is given; the topic is gone afterwards.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from rich.text import Text
 from kproto.producer import Producer, ProducerRecord, RecordMetadata
 from kproto.producer.events import BatchEvent
 from kproto.tools.access_log import access_log
+from kproto.tools.broker import Broker
 from kproto.tools.frame_log import FrameLog
 from kproto.tools.interrupts import Interrupts
 from kproto.tools.produce import Outcome, ProduceRun
@@ -36,16 +37,17 @@ from kproto.tools.produce_tally import ProduceTally
 from kproto.tools.read_back import Check, Librdkafka, ReadBack, checks
 from kproto.tools.recorder import PcapngRecorder
 from kproto.tools.session import show_frame
-from kproto.tools.tansu import Tansu
+from kproto.tools.tansu import Tansu, has_tansu
 from kproto.tools.timeline import EventLog
 from kproto.tools.timeline_facts import size_text
 from kproto.tools.timeline_text import timeline_text
 from kproto.tools.undelivered import UndeliveredFile
 from kproto.wire import ApiKey
 
-__all__ = ["RECORDS", "Demo"]
+__all__ = ["BROKERS", "RECORDS", "Demo"]
 
 RECORDS: Final = 200_000
+BROKERS: Final = ("tansu", "judge")
 PARTITIONS: Final = 3
 EVENTS_MAX: Final = 20_000  # the last ones, which are drawn
 BATCHES_DRAWN: Final = 12
@@ -59,7 +61,9 @@ PURPOSES: Final = {
 
 @dataclass(slots=True)
 class Demo:
-    """One demonstration. settings: of the producer; without `bootstrap_servers`, Tansu is started.
+    """One demonstration. settings: of the producer; without `bootstrap_servers`, a broker is started.
+
+    broker: which one, "tansu" or "judge"; None for Tansu where its wheel is, else the judge, which judges, too.
 
     records: how many; recording: where the frames go, None for a file that is gone afterwards; every: all elements of
     what is decoded. Raises KafkaError. Use once.
@@ -70,6 +74,7 @@ class Demo:
     records: int
     recording: Path | None = None
     every: bool = False
+    broker: str | None = None
     tally: ProduceTally = field(default_factory=ProduceTally)
     log: EventLog = field(default_factory=lambda: EventLog(EVENTS_MAX))
     delivered: dict[int, tuple[int, int]] = field(default_factory=dict)
@@ -84,7 +89,12 @@ class Demo:
 
     def _run(self, stack: ExitStack, settings: dict[str, Any]) -> int:
         what = "the cluster"
-        if "bootstrap_servers" not in settings:
+        judge: Broker | None = None
+        if "bootstrap_servers" not in settings and (self.broker or BROKERS[not has_tansu()]) == "judge":
+            what = "the judge, a broker in this process,"
+            judge = stack.enter_context(Broker(strict=False, log_bytes_max=None))
+            settings["bootstrap_servers"] = judge.bootstrap_servers
+        elif "bootstrap_servers" not in settings:
             what = "Tansu, a broker in memory,"
             settings["bootstrap_servers"] = stack.enter_context(Tansu()).bootstrap_servers
         consumer = Librdkafka(settings)
@@ -102,7 +112,11 @@ class Demo:
         self._show_frames(frames)
         self._show_timeline()
         self._title("Read back by librdkafka, which shares no line with kproto")
-        return self._check(sent, self._read(consumer, topic))
+        results = checks(sent, self.delivered, self._read(consumer, topic))
+        if judge is not None:
+            found = judge.violations()
+            results.append(Check("the judge agrees", not found, "; ".join(found) or "no violations"))
+        return self._show_checks(results)
 
     def _title(self, text: str) -> None:
         self.console.print(Text(f"\n{text}", "bold"))
@@ -163,9 +177,8 @@ class Demo:
             task = progress.add_task("", total=len(self.delivered))
             return list(consumer.read(topic, ends, lambda records: progress.update(task, completed=records)))
 
-    def _check(self, sent: list[tuple[bytes, bytes]], found: list[ReadBack]) -> int:
+    def _show_checks(self, results: list[Check]) -> int:
         table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
-        results: list[Check] = checks(sent, self.delivered, found)
         for check in results:
             verdict = Text("yes", "bold green") if check.holds else Text("NO", "bold red")
             table.add_row(check.name, verdict, check.found)

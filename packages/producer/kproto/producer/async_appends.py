@@ -7,9 +7,9 @@ META-WAIT-6).
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Coroutine, Iterable
+from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final
 
 from kproto.client.driver import monotonic_ms
@@ -48,13 +48,14 @@ class AsyncAppends:
             self._hurry(fast)
 
     def _hurry(self, fast: Callable[..., AsyncDelivery | None]) -> None:
-        running_loop, loop, pass_if_late = asyncio._get_running_loop, self._engine.loop, self._engine.pass_if_late
+        # Nothing but our loop runs in its thread while it does. In 3.11 to ask asyncio for it takes a system call.
+        thread_id, is_running, pass_if_late = get_ident(), self._engine.loop.is_running, self._engine.pass_if_late
         until_look = LOOK_AFTER
         enqueue_slowly, try_enqueue_slowly = self.enqueue, self.try_enqueue
 
         async def enqueue(topic: str, value: Any = None, key: Any = None, **options: Any) -> AsyncDelivery:
             nonlocal until_look
-            delivery = fast(topic, value, key, **options) if running_loop() is loop else None
+            delivery = fast(topic, value, key, **options) if get_ident() == thread_id and is_running() else None
             until_look -= 1
             if not until_look:  # a loop that never yields is served here
                 until_look = LOOK_AFTER
@@ -62,7 +63,7 @@ class AsyncAppends:
             return delivery or await enqueue_slowly(topic, value, key, **options)
 
         def try_enqueue(topic: str, value: Any = None, key: Any = None, **options: Any) -> AsyncDelivery:
-            delivery = fast(topic, value, key, **options) if running_loop() is loop else None
+            delivery = fast(topic, value, key, **options) if get_ident() == thread_id and is_running() else None
             return delivery or try_enqueue_slowly(topic, value, key, **options)
 
         self.fast_enqueue, self.fast_try_enqueue = enqueue, try_enqueue

@@ -24,6 +24,8 @@ from kproto.wire.records import NO_SEQUENCE, NO_TIMESTAMP, RecordBatchBuilder, r
 
 __all__ = ["BATCH_MEMORY", "CALLBACK_MEMORY", "OnDelivery", "ProducerBatch"]
 
+NO_RUN: Final = (0, 0, NO_TIMESTAMP)  # no index is in it
+
 new_tuple = tuple.__new__  # for what is made for each record: a call of the class takes twice the time
 
 # Bytes, measured with tracemalloc on CPython 3.11; a test measures again.
@@ -41,6 +43,7 @@ class ProducerBatch(BatchRecords):
     """
 
     __slots__ = (
+        "_last_run",
         "_root",
         "attempts",
         "base_offset",
@@ -103,6 +106,7 @@ class ProducerBatch(BatchRecords):
         self.record_errors: Mapping[int, DeliveryError] = {}
         self.base_offset = NO_OFFSET
         self.log_append_time_ms = NO_TIMESTAMP
+        self._last_run = NO_RUN  # where `metadata_of` has found the timestamp last
         # Those who wait for it
         self.called_back = False  # whether all callbacks have run, so that a later one is called at once
         self.signal: Any = None  # the face's own, for those who wait for it; of a root
@@ -242,15 +246,14 @@ class ProducerBatch(BatchRecords):
         return first, end, timestamp_ms
 
     def metadata_of(self, index: int) -> RecordMetadata:
-        """Where a delivered record is; the placeholder for one that failed (ERR-1)."""
+        """Where a delivered record is; the placeholder for one that failed (ERR-1). Once it is done."""
         topic, partition = self.partition
         if self.error is not None:
             return RecordMetadata(topic, partition, NO_OFFSET, NO_TIMESTAMP)
+        first, end, timestamp_ms = self._last_run  # futures are read in order
+        if not first <= index < end:
+            first, end, timestamp_ms = self._last_run = self.run_of(index)
         offset = self.base_offset + index if self.base_offset >= 0 else NO_OFFSET
-        timestamp_ms = self.log_append_time_ms
-        if timestamp_ms == NO_TIMESTAMP:
-            runs = self.timestamps
-            timestamp_ms = runs[bisect_right(runs, (index, inf)) - 1][1]
         return new_tuple(RecordMetadata, (topic, partition, offset, timestamp_ms))
 
     def error_of(self, index: int) -> DeliveryError | None:

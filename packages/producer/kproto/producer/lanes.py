@@ -202,9 +202,12 @@ class Lanes:
         return [batch for batch in found if batch.created_ms <= limit_ms and self.expires(batch)]
 
     def _first_in_queue(self, state: PartitionState) -> list[ProducerBatch]:
-        """The first one that was never sent: the oldest of those. Indexed, since others append meanwhile."""
+        """Those that are to be sent again, which without numbers are nowhere else, and the first that was never sent:
+        the oldest of those. Indexed, since others append meanwhile."""
         batches = state.queue.batches
+        found: list[ProducerBatch] = []
         for index in range(len(batches)):
-            if not batches[index].attempts:
-                return [batches[index]]
-        return []
+            found.append(batches[index])
+            if not found[-1].attempts:
+                break
+        return found

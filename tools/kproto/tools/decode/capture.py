@@ -30,6 +30,8 @@ MAGICS: Final = {
 
 Report = Callable[[Finding], None]
 
+_new: Final = tuple.__new__  # half the time of calling the class
+
 
 def is_capture(begin: bytes) -> bool:
     """Whether a file that begins so is a capture; 4 bytes tell."""
@@ -79,7 +81,8 @@ def _read_pcap_packets(
             number += 1
             reader.at = stop
             time_ns = seconds * 1_000_000_000 + fraction * nanoseconds
-            yield Packet(number, time_ns, link_type, data[at + size_of_header : stop], size, base + at)
+            packet = number, time_ns, link_type, data[at + size_of_header : stop], size, base + at
+            yield _new(Packet, packet)
             at = stop
         else:
             continue

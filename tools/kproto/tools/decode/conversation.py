@@ -13,6 +13,7 @@ from typing import Final
 from kproto.tools.decode.apis import Apis, api_name
 from kproto.tools.decode.guess import guess_response
 from kproto.tools.decode.hidden import FILLER, SECRET_REQUESTS, SECRET_RESPONSES, is_secret, without_secrets
+from kproto.tools.decode.known_heads import AnswerHeads
 from kproto.tools.decode.model import DecodedFrame, Finding, Frame
 from kproto.tools.decode.topics import TopicNames
 from kproto.tools.decode.waiting import ConversationState
@@ -22,6 +23,7 @@ from kproto.wire import (
     DecodeError,
     ErrorCode,
     Message,
+    MetadataResponse,
     ProduceRequest,
     Request,
     RequestHeader,
@@ -63,6 +65,7 @@ class Conversations:
         self._apis = apis or Apis()
         self._show_secrets = show_secrets
         self._wants = wants
+        self._answer_heads = AnswerHeads(self._apis)
         self._names = TopicNames()
         self._states: dict[int, ConversationState] = {}
 
@@ -84,8 +87,10 @@ class Conversations:
             self._response(data, decoded, state)
         message = decoded.message
         if message is not None and decoded.api_key != ApiKey.API_VERSIONS:
-            self._names.learn(message)
-            decoded.topics = self._names.of(message)
+            if isinstance(message, MetadataResponse):
+                self._names.learn(message)
+            if self._names:
+                decoded.topics = self._names.of(message)
         return [decoded]
 
     def outstanding(self, conn: int) -> Collection[int]:
@@ -123,11 +128,13 @@ class Conversations:
             return
         key, version, decoded.correlation_id = HEAD.unpack_from(data)
         decoded.api_key, decoded.api, decoded.version = key, api_name(key), version
-        cls = self._apis.requests.get(key)
-        if cls is None or version not in cls.versions:
-            decoded.client_id = _client_id(data) if (key, version) != (ApiKey.CONTROLLED_SHUTDOWN, 0) else None
+        head = state.heads.find(data)
+        if head is None:
+            self._unknown_head(data, decoded, state, whole)
         else:
-            self._request_body(data, decoded, cls, version, whole)
+            decoded.client_id = head.client_id
+            if head.cls is not None:
+                self._request_body(data, decoded, head.cls, head.behind, whole)
         if is_secret(key, request=True) and not self._show_secrets:
             self._hide(data, decoded, key, version)
         if key == ApiKey.SASL_HANDSHAKE and version == 0:
@@ -140,15 +147,31 @@ class Conversations:
                 text = f"the correlation id of frame {before.frame.number}, which was not answered yet, is used again"
                 decoded.findings.append(Finding("correlation-id", text, notice=True))
 
-    def _request_body(self, data: bytes, decoded: DecodedFrame, cls: type[Request], version: int, whole: bool) -> None:
+    def _unknown_head(self, data: bytes, decoded: DecodedFrame, state: ConversationState, whole: bool) -> None:
+        key, version = decoded.api_key, decoded.version
+        assert key is not None and version is not None
+        cls = self._apis.requests.get(key)
+        if cls is None or version not in cls.versions:
+            decoded.client_id = _client_id(data) if (key, version) != (ApiKey.CONTROLLED_SHUTDOWN, 0) else None
+            return
         try:
             header, at = RequestHeader.decode_prefix(data, request_header_version(cls, version))
-            decoded.client_id = header.client_id
-            if whole and self._wants(decoded.api_key, True):
-                _decode(data, decoded, cls, version, at)
         except DecodeError as error:
             if whole:
                 decoded.findings.append(_lie(error))
+            return
+        decoded.client_id = header.client_id
+        state.heads.learn(data, at, header.client_id, cls)
+        self._request_body(data, decoded, cls, at, whole)
+
+    def _request_body(self, data: bytes, decoded: DecodedFrame, cls: type[Request], at: int, whole: bool) -> None:
+        if not whole or not self._wants(decoded.api_key, True):
+            return
+        assert decoded.version is not None
+        try:
+            _decode(data, decoded, cls, decoded.version, at)
+        except DecodeError as error:
+            decoded.findings.append(_lie(error))
 
     def _response(self, data: bytes, decoded: DecodedFrame, state: ConversationState) -> None:
         whole = decoded.frame.size == len(data)
@@ -179,13 +202,12 @@ class Conversations:
         decoded.api_key, decoded.api, decoded.version = key, _, version = asked.api_key, asked.api, asked.version
         decoded.latency_ms = (decoded.frame.time_ns - asked.frame.time_ns) / 1_000_000
         assert key is not None and version is not None
-        cls = self._apis.responses.get(key)
-        if cls is ApiVersionsResponse and whole:
+        cls, tail = self._answer_heads.of(key, version)
+        if key == ApiKey.API_VERSIONS and whole:
             self._api_versions(data, decoded, version)
-        elif cls is not None and version in cls.versions and whole and self._wants(key, False):
+        elif cls is not None and whole and self._wants(key, False):
             try:
-                _, at = ResponseHeader.decode_prefix(data, response_header_version(cls, version))
-                _decode(data, decoded, cls, version, at)
+                _decode(data, decoded, cls, version, self._answer_heads.body_at(data, tail, cls, version))
             except DecodeError as error:
                 decoded.findings.append(_lie(error))
         if is_secret(key, request=False) and not self._show_secrets:

@@ -22,6 +22,8 @@ SHORT_SIZE: Final = {True: 8, False: 4}  # bytes: SASL's tokens, which have no h
 SHORT_MAX: Final = 8  # of them in a row
 SHOWN: Final = 16
 
+_new: Final = tuple.__new__  # half the time of calling the class
+
 Bytes = bytes | bytearray | memoryview
 
 
@@ -165,9 +167,8 @@ class FrameCutter:
         if self.request and self.client_id is None and len(data) > 10:
             length = int.from_bytes(data[8:10], "big")
             self.client_id = data[10 : 10 + length] if 0 < length <= min(len(data) - 10, 255) else None
-        out.append(
-            Frame(shared.number, self.time_ns, self.conn, self.client, self.broker, self.request, data, size, findings)
-        )
+        of = shared.number, self.time_ns, self.conn, self.client, self.broker, self.request
+        out.append(_new(Frame, (*of, data, size, findings, False, False)))
 
     def _is_possible(self, size: int) -> bool:
         if size >= SHORT_SIZE[self.request]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Final
 
-from kproto.tools.decode.frame_cutter import HELD_MAX, Shared, shown
+from kproto.tools.decode.frame_cutter import HELD_MAX, Bytes, Shared, shown
 from kproto.tools.decode.frame_side import FrameSide, Step
 from kproto.tools.decode.model import Finding, Frame, StreamPiece
 from kproto.tools.decode.plausible import begins_request, find_request
@@ -56,6 +56,12 @@ class Frames:
         self._shared = Shared(outstanding)
         self._links: dict[int, _Link] = {}
 
+    def grow_of(self, conn: int, sender: str) -> Callable[[Bytes], bool] | None:
+        """What takes bytes of this side that neither finish a frame nor have a gap before them; None before it is
+        known who is the client. It stays, and refuses where they do more than that."""
+        link = self._links.get(conn)
+        return None if link is None or link.sides is None else link.sides[sender].grow
+
     def feed(self, piece: StreamPiece) -> list[Frame]:
         """The frames that the piece finishes."""
         link = self._links.get(piece.conn)
@@ -65,6 +71,9 @@ class Frames:
         if link.sides is not None and not piece.gap and not piece.ended and not piece.findings:
             side = link.sides[piece.sender]
             if side.grow(piece.data):  # as most pieces of large frames do
+                return out
+            if side.step is Step.IN_STEP:
+                side.feed(piece, out)
                 return out
         if not link.ignored:
             if link.sides is None:

@@ -1,14 +1,17 @@
 """What `decode` does not show unless it is asked to: tokens and credentials, overwritten in the bytes themselves.
 
-Layer: tools. Which fields of the declared messages are secret, `kproto.client.redaction` knows.
+Layer: tools. Which fields of the declared messages are secret, their declaration says; `kproto.client.redaction`
+overwrites them, and is imported when there are some: it brings the whole client.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from functools import lru_cache
+from typing import Any, Final
 
-from kproto.client.redaction import holds_secret, redact_request, redact_response
-from kproto.wire import REQUESTS, RESPONSES, ApiKey, WireError
+from kproto.wire import REQUESTS, RESPONSES, ApiKey, Struct, WireError
+from kproto.wire.field import element_struct
+from kproto.wire.wire_type import Array
 
 __all__ = ["FILLER", "SECRET_REQUESTS", "SECRET_RESPONSES", "is_secret", "without_secrets"]
 
@@ -22,8 +25,24 @@ SECRET_REQUESTS: Final = frozenset(
     {ApiKey.ALTER_USER_SCRAM_CREDENTIALS, ApiKey.RENEW_DELEGATION_TOKEN, ApiKey.EXPIRE_DELEGATION_TOKEN}
 )
 SECRET_RESPONSES: Final = frozenset({ApiKey.CREATE_DELEGATION_TOKEN, ApiKey.DESCRIBE_DELEGATION_TOKEN})
-_DECLARED_REQUESTS: Final = frozenset(key for key, cls in REQUESTS.items() if holds_secret(cls))
-_DECLARED_RESPONSES: Final = frozenset(key for key, cls in RESPONSES.items() if holds_secret(cls))
+
+
+@lru_cache(maxsize=512)
+def _holds_secret(cls: type[Struct]) -> bool:
+    """As `kproto.client.redaction.holds_secret`; a test proves them equal."""
+    return any(_is_secret(field.type) for field in cls.fields)
+
+
+def _is_secret(wire_type: Any) -> bool:
+    struct: type[Struct] | None = element_struct(wire_type)
+    if struct is not None:
+        return _holds_secret(struct)
+    element = wire_type.element if isinstance(wire_type, Array) else wire_type
+    return getattr(element, "secret", False) is True
+
+
+_DECLARED_REQUESTS: Final = frozenset(key for key, cls in REQUESTS.items() if _holds_secret(cls))
+_DECLARED_RESPONSES: Final = frozenset(key for key, cls in RESPONSES.items() if _holds_secret(cls))
 
 
 def is_secret(key: int, request: bool) -> bool:
@@ -40,10 +59,14 @@ def without_secrets(payload: bytes, key: int, version: int, request: bool) -> by
     """
     if request:
         if key in _DECLARED_REQUESTS:
+            from kproto.client.redaction import redact_request
+
             return redact_request(PREFIX + payload)[len(PREFIX) :]
         head = REQUEST_HEAD_SIZE
     else:
         if key in _DECLARED_RESPONSES:
+            from kproto.client.redaction import redact_response
+
             try:
                 return redact_response(PREFIX + payload, RESPONSES[ApiKey(key)], version)[len(PREFIX) :]
             except WireError:  # of a version that is not declared

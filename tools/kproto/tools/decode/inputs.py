@@ -113,8 +113,8 @@ class Input:
     def _of_packets(
         self, packets: Iterator[Packet], ports: Collection[int], outstanding: Outstanding
     ) -> Iterator[Frame]:
-        streams = TcpStreams(self.findings.append)
         frames = Frames(ports=ports, outstanding=outstanding)
+        streams = TcpStreams(self.findings.append, frames.grow_of)
         for packet in packets:
             for piece in streams.feed(packet):
                 yield from frames.feed(piece)

@@ -5,7 +5,6 @@ Layer: tools. Works for any message class, also for those that were defined at r
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -22,9 +21,11 @@ Plan = tuple[bool, tuple[tuple[str, bool, "Plan"], ...]]
 """Whether the struct has a code of its own, and the fields that lead to others: name, whether an array, its plan."""
 
 
-def error_codes(message: Struct) -> Iterator[int]:
+def error_codes(message: Struct) -> list[int]:
     """Each code but 0, in the order of the fields."""
-    return _found(message, _plan(type(message)))
+    codes: list[int] = []
+    _collect(message, _plan(type(message)), codes)
+    return codes
 
 
 def error_name(code: int) -> str:
@@ -49,13 +50,13 @@ def _plan(cls: type[Struct]) -> Plan:
     return own, tuple(ways)
 
 
-def _found(value: Any, plan: Plan) -> Iterator[int]:
+def _collect(value: Any, plan: Plan, codes: list[int]) -> None:
     own, ways = plan
     if own and value.error_code:
-        yield value.error_code
+        codes.append(value.error_code)
     for name, is_array, way in ways:
         inner = getattr(value, name)
         if inner is None:
             continue
         for element in inner if is_array else (inner,):
-            yield from _found(element, way)
+            _collect(element, way, codes)

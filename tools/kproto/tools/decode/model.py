@@ -61,8 +61,7 @@ class StreamPiece(NamedTuple):
     cut: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(NamedTuple):
     """One frame of Kafka's protocol, without its length.
 
     number: in capture order of the last byte, from 1; request: whether the client sent it; size: as its length says,

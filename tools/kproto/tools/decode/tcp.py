@@ -11,7 +11,7 @@ from typing import Final
 
 from kproto.tools.decode.link_layers import ACK, FIN, FRAGMENT, RST, SYN, TOO_SHORT, endpoint, segment_of
 from kproto.tools.decode.model import Finding, Packet, StreamPiece
-from kproto.tools.decode.tcp_direction import HALF, SEGMENT_OVERHEAD, SEQUENCES, WINDOW_MAX, Connection, Direction
+from kproto.tools.decode.tcp_direction import HALF, SEGMENT_OVERHEAD, SEQUENCES, WINDOW_MAX, Connection, Direction, Grow
 
 __all__ = ["TcpStreams"]
 
@@ -23,6 +23,8 @@ WAITING_NS: Final = 1_000_000_000
 WAITING_SIZE_MAX: Final = 4 * 1024 * 1024
 NOTHING: Final[list[StreamPiece]] = []
 
+_new: Final = tuple.__new__  # half the time of calling the class
+
 
 class TcpStreams:
     """Connections out of packets.
@@ -32,12 +34,19 @@ class TcpStreams:
     the end. What the other side sends after such an acknowledgement waits as long: so an answer never comes before
     what it answers. A direction of which nothing at all was captured has no gaps.
 
-    report: told of packets that are left out, each kind once. Memory: what is held, at most about 100 MiB, and 1 KiB
+    report: told of packets that are left out, each kind once. grow_of: asked with the number of a connection and the
+    sender for what takes bytes that need no piece, because they are the next ones and finish nothing; None for not yet.
+    It is asked until there is one. Memory: what is held, at most about 100 MiB, and 1 KiB
     for each of at most 65,536 connections. Not thread-safe.
     """
 
-    def __init__(self, report: Callable[[Finding], None] = lambda finding: None) -> None:
+    def __init__(
+        self,
+        report: Callable[[Finding], None] = lambda finding: None,
+        grow_of: Callable[[int, str], Grow | None] = lambda conn, sender: None,
+    ) -> None:
         self._report = report
+        self._grow_of = grow_of
         self._directions: dict[bytes, Direction] = {}
         self._closed: dict[Connection, None] = {}
         self._holding: dict[Direction, int] = {}
@@ -61,6 +70,7 @@ class TcpStreams:
             and flags & (ACK | SYN | FIN | RST) == ACK
             and not direction.later
             and direction.fin is None
+            and not direction.ended
             and not direction.connection.waiting
         ):
             expected = direction.peer.next
@@ -74,9 +84,13 @@ class TcpStreams:
                     return NOTHING
                 direction.next = (sequence + size) & SEQUENCES
                 direction.total += size
-                ends = direction.sender, direction.receiver
-                client = connection.client
-                return [StreamPiece(connection.number, *ends, packet.time_ns, data, 0, False, (), client)]
+                grow = direction.grow
+                if grow is None:
+                    grow = direction.grow = self._grow_of(connection.number, direction.sender)
+                if grow is not None and grow(data):
+                    return NOTHING
+                ends = connection.number, direction.sender, direction.receiver
+                return [_new(StreamPiece, (*ends, packet.time_ns, data, 0, False, (), connection.client, False))]
         return self._take(direction, key, sequence, acknowledged, flags, data, missing, packet)
 
     def end(self) -> list[StreamPiece]:

@@ -6,18 +6,22 @@ Source: RFC 9293, 3.4 and 3.10.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from heapq import heappop, heappush
 from typing import Final
 
 from kproto.tools.decode.model import StreamPiece
 
-__all__ = ["HALF", "LATER_MAX", "SEQUENCES", "WINDOW_MAX", "Connection", "Direction"]
+__all__ = ["HALF", "LATER_MAX", "SEQUENCES", "WINDOW_MAX", "Connection", "Direction", "Grow"]
 
 SEQUENCES: Final = 0xFFFFFFFF  # to be and-ed with
 HALF: Final = 1 << 31  # a distance beyond it is one backwards
 WINDOW_MAX: Final = 1 << 30  # RFC 7323: nothing that belongs to a connection is further away
 LATER_MAX: Final = 16 * 1024 * 1024  # bytes that one direction may hold that came too early
 SEGMENT_OVERHEAD: Final = 512  # bytes of memory beside the data
+
+Grow = Callable[[memoryview], bool]
+"""Takes bytes, or tells that there is more to do with them than to take them."""
 
 
 class Connection:
@@ -50,6 +54,7 @@ class Direction:
         "connection",
         "ended",
         "fin",
+        "grow",
         "later",
         "later_count",
         "later_size",
@@ -66,6 +71,8 @@ class Direction:
     def __init__(self, connection: Connection, sender: str, receiver: str) -> None:
         self.connection = connection
         self.sender = sender
+        self.grow: Grow | None = None
+        """See `TcpStreams`."""
         self.receiver = receiver
         self.next = -1
         self.seen = False

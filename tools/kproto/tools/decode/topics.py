@@ -31,6 +31,10 @@ class TopicNames:
     def __init__(self) -> None:
         self._names: dict[UUID, str] = {}
 
+    def __bool__(self) -> bool:
+        """Whether any are known."""
+        return bool(self._names)
+
     def learn(self, message: Message) -> None:
         """From an answer to Metadata; from others nothing."""
         if not isinstance(message, MetadataResponse):

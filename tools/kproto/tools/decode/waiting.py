@@ -10,6 +10,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Final
 
+from kproto.tools.decode.known_heads import KnownHeads
 from kproto.tools.decode.model import DecodedFrame, Frame
 from kproto.tools.decode.sasl_phase import SaslPhase
 
@@ -35,6 +36,7 @@ class ConversationState:
     waiting: dict[int, Waiting] = field(default_factory=dict)
     sasl: SaslPhase = field(default_factory=SaslPhase)
     guesses: int = 32
+    heads: KnownHeads = field(default_factory=KnownHeads)
 
     def ask(self, asked: DecodedFrame, *, certain: bool) -> DecodedFrame | None:
         """Remember a request; the one under whose correlation id it waits from now on, if there was one."""

@@ -11,7 +11,14 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
+from kproto.tools.judge.consumer_messages import FetchRequest, FetchResponse, ListOffsetsRequest, ListOffsetsResponse
 from kproto.tools.judge.metadata import metadata_error
+from kproto.tools.judge.topic_messages import (
+    CreateTopicsRequest,
+    CreateTopicsResponse,
+    DeleteTopicsRequest,
+    DeleteTopicsResponse,
+)
 from kproto.wire import (
     NO_PRODUCER_EPOCH,
     NO_PRODUCER_ID,
@@ -83,7 +90,9 @@ def error_response(request: Request, code: int) -> Response:
         return _no_producer_id(code)
     if isinstance(request, ProduceRequest):
         return produce_error(request, code)
-    return ApiVersionsResponse(error_code=code)
+    if isinstance(request, ApiVersionsRequest):
+        return ApiVersionsResponse(error_code=code)
+    return _error_of_each(request, code)
 
 
 def produce_error(request: ProduceRequest, code: int) -> ProduceResponse:
@@ -94,3 +103,36 @@ def produce_error(request: ProduceRequest, code: int) -> ProduceResponse:
         failed = [partition(index=one.index, error_code=code, base_offset=-1) for one in asked.partition_data]
         responses.append(topic(name=asked.name, topic_id=asked.topic_id, partition_responses=failed))
     return ProduceResponse(responses=responses)
+
+
+def _error_of_each(request: Request, code: int) -> Response:
+    """The code for each partition or topic."""
+    if isinstance(request, FetchRequest):
+        fetched, data = FetchResponse.FetchableTopicResponse, FetchResponse.PartitionData
+        topics = [
+            fetched(
+                topic=asked.topic,
+                partitions=[
+                    data(partition_index=one.partition, error_code=code, high_watermark=-1, records=b"")
+                    for one in asked.partitions
+                ],
+            )
+            for asked in request.topics
+        ]
+        return FetchResponse(responses=topics)
+    if isinstance(request, ListOffsetsRequest):
+        listed, offset = ListOffsetsResponse.ListOffsetsTopicResponse, ListOffsetsResponse.ListOffsetsPartitionResponse
+        answered = [
+            listed(
+                name=asked.name,
+                partitions=[offset(partition_index=one.partition_index, error_code=code) for one in asked.partitions],
+            )
+            for asked in request.topics
+        ]
+        return ListOffsetsResponse(topics=answered)
+    if isinstance(request, CreateTopicsRequest):
+        made = CreateTopicsResponse.CreatableTopicResult
+        return CreateTopicsResponse(topics=[made(name=one.name, error_code=code) for one in request.topics])
+    assert isinstance(request, DeleteTopicsRequest)
+    gone = DeleteTopicsResponse.DeletableTopicResult
+    return DeleteTopicsResponse(responses=[gone(name=one, error_code=code) for one in request.topic_names])

@@ -7,20 +7,24 @@ Source: kafka.server.KafkaApis.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Final
 
 from kproto.tools.judge.answers import api_versions_answer, error_response, init_producer_id_answer
+from kproto.tools.judge.apis import VERSIONS
 from kproto.tools.judge.connection import JudgeConnection
+from kproto.tools.judge.consumer_messages import FetchRequest, ListOffsetsRequest
 from kproto.tools.judge.faults import FaultPoint, Faults
+from kproto.tools.judge.fetch import fetch_answer, fetch_waits, list_offsets_answer
 from kproto.tools.judge.image import ClusterImage
 from kproto.tools.judge.metadata import metadata_answer, missing_topics, with_topic_errors
 from kproto.tools.judge.produce import ProduceHandler, note_batches, produce_topic
+from kproto.tools.judge.topic_messages import CreateTopicsRequest, DeleteTopicsRequest
+from kproto.tools.judge.topics import create_topics_answer, delete_topics_answer
 from kproto.wire import (
-    REQUESTS,
     ApiKey,
     ApiVersionsRequest,
     InitProducerIdRequest,
@@ -36,12 +40,6 @@ if TYPE_CHECKING:
 
 __all__ = ["JudgeBroker", "SeenRequest"]
 
-VERSIONS: Final[Mapping[int, range]] = {
-    ApiKey.PRODUCE: REQUESTS[ApiKey.PRODUCE].versions,
-    ApiKey.METADATA: REQUESTS[ApiKey.METADATA].versions,
-    ApiKey.API_VERSIONS: REQUESTS[ApiKey.API_VERSIONS].versions,
-    ApiKey.INIT_PRODUCER_ID: range(6),  # Kafka 4.4.0 has version 6, but does not announce it
-}
 PRODUCE_SINCE: Final = 3  # KIP-896: 0-2 are announced, for old librdkafkas, and end the connection
 
 
@@ -49,7 +47,8 @@ PRODUCE_SINCE: Final = 3  # KIP-896: 0-2 are announced, for old librdkafkas, and
 class SeenRequest:
     """A request as a broker got it. at_ms: on the cluster's clock. request: None for one that was not read.
 
-    partitions: what it is about: (topic, index) for Produce, of topics that the broker knows; (topic, -1) for Metadata.
+    partitions: what it is about: (topic, index) for Produce (of topics that the broker knows), Fetch and ListOffsets;
+    (topic, -1) for Metadata, CreateTopics and DeleteTopics.
     """
 
     at_ms: int
@@ -136,6 +135,14 @@ class JudgeBroker:
                 partitions += [(topic.name, one.index) for one in asked.partition_data if topic is not None]
         elif isinstance(request, MetadataRequest):
             partitions += [(one.name, -1) for one in request.topics or () if one.name is not None]
+        elif isinstance(request, FetchRequest):
+            partitions += [(topic.topic, one.partition) for topic in request.topics for one in topic.partitions]
+        elif isinstance(request, ListOffsetsRequest):
+            partitions += [(topic.name, one.partition_index) for topic in request.topics for one in topic.partitions]
+        elif isinstance(request, CreateTopicsRequest):
+            partitions += [(topic.name, -1) for topic in request.topics]
+        elif isinstance(request, DeleteTopicsRequest):
+            partitions += [(name, -1) for name in request.topic_names]
         return SeenRequest(
             self.cluster.now_ms,
             self.node_id,
@@ -150,7 +157,7 @@ class JudgeBroker:
 
     def received(self, seen: SeenRequest) -> None:
         """Note a request, whatever becomes of it."""
-        self.cluster.requests.append(seen)
+        self.cluster.requests.append(seen if self.cluster.bodies_kept else replace(seen, request=None))
         if isinstance(seen.request, ProduceRequest):
             note_batches(self, seen.request, seen.version)
 
@@ -161,16 +168,34 @@ class JudgeBroker:
             return ProduceHandler(self, seen, request, faults).answer()
         if isinstance(request, MetadataRequest):
             return self._metadata(request, seen.version, faults)
-        assert isinstance(request, (ApiVersionsRequest, InitProducerIdRequest))
+        assert request is not None
         code = faults.error_code(FaultPoint.BEFORE_APPEND)
         if code:
             return error_response(request, code)
-        if isinstance(request, ApiVersionsRequest):
-            response: Response = api_versions_answer(self, request, seen.version)
-        else:
-            response = init_producer_id_answer(self, request)
+        response = self._done(request, seen.version, faults)
         code = faults.error_code(FaultPoint.AFTER_APPEND)
         return error_response(request, code) if code else response
+
+    def _done(self, request: Request, version: int, faults: Faults) -> Response:
+        match request:
+            case FetchRequest():
+                return fetch_answer(self, request, version, faults)
+            case ListOffsetsRequest():
+                return list_offsets_answer(self, request, version, faults)
+            case CreateTopicsRequest():
+                return create_topics_answer(self.cluster, request)
+            case DeleteTopicsRequest():
+                return delete_topics_answer(self.cluster, request)
+            case ApiVersionsRequest():
+                return api_versions_answer(self, request, version)
+        assert isinstance(request, InitProducerIdRequest)
+        return init_producer_id_answer(self, request)
+
+    def wait_ms(self, seen: SeenRequest) -> int:
+        """How long a Fetch waits at most for what is not there yet; 0 for all that is answered at once."""
+        request = seen.request
+        waits = isinstance(request, FetchRequest) and fetch_waits(self, request, seen.version)
+        return request.max_wait_ms if waits and isinstance(request, FetchRequest) else 0
 
     def _metadata(self, request: MetadataRequest, version: int, faults: Faults) -> Response:
         image = self.image  # as it was before the request made topics: the first answer lacks them

@@ -14,6 +14,7 @@ from typing import Final
 from uuid import UUID
 
 from kproto.tools.judge.broker import JudgeBroker, SeenRequest
+from kproto.tools.judge.connection import JudgeConnection
 from kproto.tools.judge.faults import Fault, FaultRules
 from kproto.tools.judge.image import NO_LEADER, ClusterImage, Node, PartitionImage, TopicConfig, TopicImage
 from kproto.tools.judge.invariants import JudgeViolation, Resends, log_violations, repeated_records
@@ -25,6 +26,7 @@ __all__ = ["JudgeCluster", "RefusedBatch"]
 
 EPOCH_MS: Final = 1_700_000_000_000  # the wall clock at 0 ms
 FIRST_PRODUCER_ID: Final = 1000
+RECORD_COST: Final = 300  # bytes that a record takes in memory, beside those of its batch
 RefusedBatch = tuple[int, int, str | None, int, int, str]
 """(at_ms, node id, topic, partition, error code, why)"""
 
@@ -36,7 +38,12 @@ class JudgeCluster:
     rng: for latencies that are drawn. replication_factor: at most all nodes. auto_create_partitions: of topics that
     Metadata asks for; None: they are not made. first_sequence: see FirstSequence. late_duplicate: the error for a batch
     older than the last five: 45 as Kafka, 46 as before 1.1. epoch_ms: the wall clock at 0 ms, for LogAppendTime.
+    producer_expiration_ms: after which producers are forgotten (producer.id.expiration.ms); None: never.
     requests_kept: how many of `requests` and `refusals` are kept.
+
+    To be set at any time: bodies_kept, whether requests are kept with what they carry; log_bytes_max, what all logs may
+    hold, in bytes and RECORD_COST for each record, deleted ones included: a batch beyond it is refused
+    (POLICY_VIOLATION), None for no limit.
 
     To be set once there is a network: schedule, its `at(delay_ms, call)`, so that delayed answers go out (without,
     `advance` has to be called at `next_event_ms`); clock, its time (without, the cluster's is that of the last bytes).
@@ -45,6 +52,13 @@ class JudgeCluster:
     refusals: batches that were answered with an error, and why. violations: what no client may do; `check` raises them.
     Not thread-safe.
     """
+
+    schedule: Callable[[int, Callable[[], None]], None] | None = None
+    clock: Callable[[], int] | None = None
+    bodies_kept = True
+    log_bytes_max: int | None = None
+    log_bytes = 0
+    _seen_ms = 0
 
     def __init__(
         self,
@@ -58,6 +72,7 @@ class JudgeCluster:
         first_sequence: FirstSequence = FirstSequence.ANY,
         late_duplicate: int = ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER,
         epoch_ms: int = EPOCH_MS,
+        producer_expiration_ms: int | None = None,
         requests_kept: int = 10_000,
     ) -> None:
         if isinstance(nodes, int):
@@ -69,8 +84,7 @@ class JudgeCluster:
         self.first_sequence = first_sequence
         self.late_duplicate = late_duplicate
         self.epoch_ms = epoch_ms
-        self.schedule: Callable[[int, Callable[[], None]], None] | None = None
-        self.clock: Callable[[], int] | None = None
+        self.producer_expiration_ms = producer_expiration_ms
         self.image = ClusterImage(dict(nodes), {})
         self.brokers = {node_id: JudgeBroker(self, node_id) for node_id in nodes}
         self.faults = FaultRules()
@@ -78,9 +92,9 @@ class JudgeCluster:
         self.requests: deque[SeenRequest] = deque(maxlen=requests_kept)
         self.refusals: deque[RefusedBatch] = deque(maxlen=requests_kept)
         self.violations: list[str] = []
+        self.waiting_fetches: list[JudgeConnection] = []
         self._logs: dict[tuple[UUID, int], PartitionLog] = {}
         self._names: dict[UUID, str] = {}
-        self._seen_ms = 0
         self._connection_ids = count(1)
         self._producer_ids = count(FIRST_PRODUCER_ID)
         for name, partitions in (topics or {}).items():
@@ -135,11 +149,14 @@ class JudgeCluster:
 
     # Changes: each makes a new image, of which brokers hear after their delay
 
-    def create_topic(self, name: str, partitions: int = 1, config: TopicConfig | None = None) -> TopicImage:
+    def create_topic(
+        self, name: str, partitions: int = 1, config: TopicConfig | None = None, *, replicas: int | None = None
+    ) -> TopicImage:
         """A topic with a new id, also in place of one of that name; nodes take turns as leaders."""
         topic_id = UUID(int=0xA0 << 120 | len(self._names) + 1)
         self._names[topic_id] = name
-        topic = TopicImage(name, topic_id, self._placed(range(partitions)), config or TopicConfig())
+        placed = self._placed(range(partitions), replicas)
+        topic = TopicImage(name, topic_id, placed, config or TopicConfig())
         self._publish(self.image.with_topic(topic))
         return topic
 
@@ -162,7 +179,7 @@ class JudgeCluster:
     def add_partitions(self, name: str, total: int) -> None:
         """Up to so many; the new ones are empty."""
         topic = self.image.topics[name]
-        added = self._placed(range(len(topic.partitions), total))
+        added = self._placed(range(len(topic.partitions), total), len(topic.partitions[0].replicas))
         self._publish(self.image.with_topic(replace(topic, partitions=topic.partitions + added)))
 
     def configure(self, name: str, **settings: object) -> None:
@@ -202,11 +219,11 @@ class JudgeCluster:
         """The partition knows nothing of one producer any more, or of all."""
         self._log(name, partition).producers.forget(producer_id)
 
-    def _placed(self, indexes: Iterable[int]) -> tuple[PartitionImage, ...]:
+    def _placed(self, indexes: Iterable[int], replicas: int | None = None) -> tuple[PartitionImage, ...]:
         ids = sorted(self.image.nodes)
-        copies = range(min(self.replication_factor, len(ids)))
+        copies = range(min(replicas or self.replication_factor, len(ids)))
         held = [tuple(ids[(index + turn) % len(ids)] for turn in copies) for index in indexes]
-        return tuple(PartitionImage(replicas[0], 0, replicas, replicas) for replicas in held)
+        return tuple(PartitionImage(one[0], 0, one, one) for one in held)
 
     def _publish(self, image: ClusterImage) -> None:
         self.image = image
@@ -219,8 +236,20 @@ class JudgeCluster:
         """The log of a partition, made when it is first asked for."""
         key = (topic_id, partition)
         if key not in self._logs:
-            self._logs[key] = PartitionLog(self.first_sequence, self.late_duplicate)
+            self._logs[key] = PartitionLog(self.first_sequence, self.late_duplicate, self.producer_expiration_ms)
         return self._logs[key]
+
+    def no_room_for(self, size: int, records: int) -> bool:
+        """Whether the logs would grow beyond their limit."""
+        grown = self.log_bytes + size + records * RECORD_COST
+        return self.log_bytes_max is not None and grown > self.log_bytes_max
+
+    def appended(self, size: int, records: int) -> None:
+        """A log has grown: who waits for records looks again."""
+        self.log_bytes += size + records * RECORD_COST
+        waiting, self.waiting_fetches = self.waiting_fetches, []
+        for connection in waiting:
+            connection.wake()
 
     def next_connection_id(self) -> int:
         """From 1 on."""

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from kproto.tools.judge.answers import unsupported_version
+from kproto.tools.judge.apis import SERVED
 from kproto.tools.judge.faults import FaultPoint, Faults
 from kproto.wire import (
-    REQUESTS,
     ApiKey,
     ApiVersionsResponse,
     BadCount,
@@ -27,12 +27,15 @@ from kproto.wire import (
     Response,
     decode_request,
     encode_response,
+    frame,
 )
 
 if TYPE_CHECKING:
     from kproto.tools.judge.broker import JudgeBroker, SeenRequest
 
 __all__ = ["JudgeConnection"]
+
+INT31: Final = 2**31 - 1
 
 
 class JudgeConnection:
@@ -60,7 +63,7 @@ class JudgeConnection:
 
     def receive(self, data: bytes, now_ms: int = 0) -> None:
         """Bytes came. What is no request ends the connection, and is a violation."""
-        if self.closed:
+        if self.closed or self.silent:
             return
         self.broker.cluster.see(now_ms)
         try:
@@ -68,6 +71,11 @@ class JudgeConnection:
         except BadCount as error:
             self._refuse(str(error))
         self._work()
+
+    @property
+    def behind(self) -> int:
+        """Requests that wait for the one that is served."""
+        return len(self._waiting)
 
     def output(self) -> bytes:
         """What goes to the client now; each byte is given once."""
@@ -125,7 +133,7 @@ class JudgeConnection:
             elif not spoken:
                 self._not_spoken(header)
             else:
-                header, request = decode_request(payload, REQUESTS)
+                header, request = decode_request(payload, SERVED)
                 seen = broker.seen(header, self.connection_id, request)
                 broker.received(seen)
                 self._before(seen, cluster.faults.take(seen))
@@ -143,6 +151,7 @@ class JudgeConnection:
     def _end(self, closes: bool) -> None:
         self.closed = self.closed or closes
         self.silent = not closes
+        self._waiting.clear()
 
     def _before(self, seen: SeenRequest, faults: Faults) -> None:
         end = faults.end(FaultPoint.BEFORE_APPEND)
@@ -151,7 +160,25 @@ class JudgeConnection:
         else:
             self._sleep(faults.delay_ms(FaultPoint.BEFORE_APPEND), partial(self._serve, seen, faults))
 
-    def _serve(self, seen: SeenRequest, faults: Faults) -> None:
+    def _serve(self, seen: SeenRequest, faults: Faults, waited_until_ms: int | None = None) -> None:
+        """waited_until_ms: of a Fetch that waits for records (org.apache.kafka.server.purgatory.DelayedFetch)."""
+        cluster = self.broker.cluster
+        wait_ms = self.broker.wait_ms(seen)
+        deadline_ms = cluster.now_ms + wait_ms if waited_until_ms is None else waited_until_ms
+        if wait_ms and cluster.now_ms < deadline_ms and not self.closed:
+            cluster.waiting_fetches.append(self)
+            self._sleep(deadline_ms - cluster.now_ms, partial(self._serve, seen, faults, deadline_ms))
+        else:
+            self._served(seen, faults)
+
+    def wake(self) -> None:
+        """A log has grown, for which this connection may be waiting: `next_event_ms` is now."""
+        if self._wake_ms is not None:
+            self._wake_ms = self.broker.cluster.now_ms
+            if self.broker.cluster.schedule is not None:
+                self.broker.cluster.schedule(0, partial(self.advance, self._wake_ms))
+
+    def _served(self, seen: SeenRequest, faults: Faults) -> None:
         response = self.broker.answer(seen, faults)
         end = faults.end(FaultPoint.AFTER_APPEND)
         unanswered = isinstance(seen.request, ProduceRequest) and seen.request.acks == 0
@@ -169,7 +196,11 @@ class JudgeConnection:
             response = response.replace(throttle_time_ms=throttle_ms)
         unsupported = getattr(response, "error_code", 0) == ErrorCode.UNSUPPORTED_VERSION
         version = 0 if isinstance(response, ApiVersionsResponse) and unsupported else seen.version
-        data = encode_response(response, version, correlation_id=seen.correlation_id)
+        shift = faults.correlation_shift
+        number = (seen.correlation_id + shift) & INT31 if shift else seen.correlation_id
+        data = encode_response(response, version, correlation_id=number)
+        if faults.body is not None:
+            data = frame(number.to_bytes(4, "big", signed=True) + faults.body)
         wait_ms = self.broker.latency() + faults.delay_ms(FaultPoint.AFTER_APPEND)
         end = faults.end(FaultPoint.MID_REPLY)
         if end is None:

@@ -31,13 +31,14 @@ class FaultPoint(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """One thing that goes wrong; `error`, `close`, `silence`, `delay` and `throttle` make them.
+    """One thing that goes wrong; `error`, `close`, `silence`, `delay`, `throttle`, `garbage` and `misnumber` make them.
 
     error_code: of the answer; behind AFTER_APPEND what was asked is done all the same, and the offset told, as Kafka
     does for 7 and 20. close: the connection ends at the point, in MID_REPLY after reply_bytes. silent: no answer, and
     no later request of the connection is served, as the answers keep their order. delay_ms: before the request is
     served (BEFORE_APPEND: also if the connection has ended by then), or before it is answered. throttle_time_ms: told,
-    and the connection is not read for so long.
+    and the connection is not read for so long. body: what stands behind the correlation id instead of the answer.
+    correlation_shift: how far the answer's correlation id is from the request's.
     topic, partition: None for the whole request; else only a request that has it meets the fault, and an error code is
     for that partition (of Metadata: that topic) alone.
     """
@@ -49,6 +50,8 @@ class Fault:
     reply_bytes: int = 0
     delay_ms: int = 0
     throttle_time_ms: int = 0
+    body: bytes | None = None
+    correlation_shift: int = 0
     topic: str | None = None
     partition: int | None = None
 
@@ -95,6 +98,16 @@ class Fault:
         """The client is told to be quiet for so long (KIP-219)."""
         return cls(point=FaultPoint.AFTER_APPEND, throttle_time_ms=ms)
 
+    @classmethod
+    def garbage(cls, body: bytes = b"\xff" * 64) -> Fault:
+        """What was asked is done, but the answer is nonsense behind its length and correlation id."""
+        return cls(point=FaultPoint.MID_REPLY, body=body)
+
+    @classmethod
+    def misnumber(cls, by: int = 1) -> Fault:
+        """The answer to another request, as its correlation id says."""
+        return cls(point=FaultPoint.MID_REPLY, correlation_shift=by)
+
     def meets(self, seen: SeenRequest) -> bool:
         """Whether the request has what the fault is for."""
         if self.topic is None:
@@ -125,6 +138,16 @@ class Faults(tuple[Fault, ...]):
     def delay_ms(self, point: FaultPoint) -> int:
         """How long the request waits at a point."""
         return sum(one.delay_ms for one in self if one.point is point)
+
+    @property
+    def body(self) -> bytes | None:
+        """What is said instead of the answer."""
+        return next((one.body for one in self if one.body is not None), None)
+
+    @property
+    def correlation_shift(self) -> int:
+        """How far the correlation id is off."""
+        return sum(one.correlation_shift for one in self)
 
     @property
     def throttle_time_ms(self) -> int:

@@ -55,7 +55,7 @@ class Resends:
         if crc != batch.crc:
             name = f"{topic.name}-{index}"
             stamp = f"producer {key[2]}, epoch {key[3]}, sequence {key[4]}"
-            before = "was written" if written else "came"
+            before = "were written" if written else "came"
             self._violated(f"{name}: {stamp}: other bytes than those that {before} before")
         if len(self._crcs) > REMEMBERED:
             self._crcs.popitem(last=False)

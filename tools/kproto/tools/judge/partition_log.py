@@ -6,11 +6,14 @@ Source: org.apache.kafka.storage.internals.log.UnifiedLog; kafka.server.ReplicaM
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 from kproto.tools.judge.image import TopicConfig
 from kproto.tools.judge.producer_state import FirstSequence, ProducerStates, Stamp, next_sequence
+from kproto.tools.judge.stored_bytes import stored_bytes
 from kproto.tools.judge.validator import RecordErrors, Refused, validated_records
 from kproto.wire import NO_PRODUCER_ID, ErrorCode
 from kproto.wire.records import NO_SEQUENCE, Compression, Header, RecordBatch
@@ -49,6 +52,8 @@ class StoredBatch:
     at_ms: int
     node: int
     leader_epoch: int
+    data: bytes = b""
+    """The bytes that consumers get."""
 
     @property
     def last_offset(self) -> int:
@@ -112,19 +117,31 @@ class PartitionLog:
         self,
         first_sequence: FirstSequence = FirstSequence.ANY,
         late_duplicate: int = ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER,
+        producer_expiration_ms: int | None = None,
     ) -> None:
-        self.producers = ProducerStates(first_sequence, late_duplicate)
+        self.producers = ProducerStates(first_sequence, late_duplicate, producer_expiration_ms)
         self.history: list[StoredBatch] = []
         self.start_offset = 0
         self.end_offset = 0
 
-    def append(self, batch: RecordBatch, config: TopicConfig, leadership: Leadership) -> Verdict:
-        """Take the batch, or say why not. A batch that is there already is answered with the offset that it got."""
+    def append(
+        self,
+        batch: RecordBatch,
+        config: TopicConfig,
+        leadership: Leadership,
+        data: bytes | None = None,
+        *,
+        full: bool = False,
+    ) -> Verdict:
+        """Take the batch, or say why not. A batch that is there already is answered with the offset that it got.
+
+        data: its bytes; without, consumers get none of it. full: there is no room for a new one.
+        """
+        self.producers.expire(leadership.wall_ms)
         try:
-            stored = self._stored(batch, config, leadership)
+            stored = self._stored(batch, config, leadership, data)
         except Refused as error:
             return self.refusal(error.code, error.why, error.record_errors)
-        append_time_ms = leadership.wall_ms if config.log_append_time else NONE
         if batch.producer_id >= 0:
             stamp = Stamp(batch.producer_id, batch.producer_epoch, batch.base_sequence, stored.last_sequence)
             known = self.producers.duplicate_of(stamp)
@@ -134,9 +151,14 @@ class PartitionLog:
             code = self.producers.error_of(stamp)
             if code:
                 return self.refusal(code, f"{stamp} does not follow")
+        if full:
+            return self.refusal(ErrorCode.POLICY_VIOLATION, "the broker's memory for logs is full")
+        if batch.producer_id >= 0:
             self.producers.add(stamp, stored.base_offset, max(one.timestamp for one in stored.records))
+        self.producers.empty = False
         self.history.append(stored)
         self.end_offset = stored.last_offset + 1
+        append_time_ms = leadership.wall_ms if config.log_append_time else NONE
         return Verdict(0, stored.base_offset, append_time_ms, self.start_offset)
 
     def refusal(self, code: int, why: str = "", record_errors: RecordErrors = ()) -> Verdict:
@@ -144,7 +166,9 @@ class PartitionLog:
         start = NONE if code in WITHOUT_LOG_START else self.start_offset
         return Verdict(code, log_start_offset=start, record_errors=record_errors, why=why)
 
-    def _stored(self, batch: RecordBatch, config: TopicConfig, leadership: Leadership) -> StoredBatch:
+    def _stored(
+        self, batch: RecordBatch, config: TopicConfig, leadership: Leadership, data: bytes | None
+    ) -> StoredBatch:
         numbered = batch.producer_id >= 0
         records = tuple(
             StoredRecord(
@@ -171,7 +195,24 @@ class PartitionLog:
             leadership.now_ms,
             leadership.node,
             leadership.leader_epoch,
+            b"" if data is None else self._as_kept(data, records, config, leadership),
         )
+
+    def _as_kept(
+        self, data: bytes, records: tuple[StoredRecord, ...], config: TopicConfig, leadership: Leadership
+    ) -> bytes:
+        latest_ms = max(one.timestamp for one in records)
+        return stored_bytes(data, self.end_offset, leadership.leader_epoch, latest_ms, by_broker=config.log_append_time)
+
+    def read(self, offset: int, max_bytes: int, *, one_at_least: bool = False) -> bytes:
+        """Whole batches from the one on that has the offset. one_at_least: the first, however large it is (KIP-74)."""
+        found = bytearray()
+        first = bisect_left(self.history, offset, key=lambda one: one.last_offset)
+        for batch in islice(self.history, first, None):
+            if len(found) + len(batch.data) > max_bytes and not (one_at_least and not found):
+                break
+            found += batch.data
+        return bytes(found)
 
     @property
     def batches(self) -> list[StoredBatch]:

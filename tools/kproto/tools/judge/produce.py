@@ -95,6 +95,7 @@ class ProduceHandler:
             verdict = replace(verdict, error_code=after)
         if verdict.error_code:
             self.broker.cluster.refused(self.broker.node_id, name, index, verdict)
+        explained = verdict.record_errors or verdict.error_code == ErrorCode.POLICY_VIOLATION
         made = Answered(
             index=index,
             error_code=verdict.error_code,
@@ -105,7 +106,7 @@ class ProduceHandler:
                 ProduceResponse.BatchIndexAndErrorMessage(batch_index=at, batch_index_error_message=why)
                 for at, why in verdict.record_errors
             ],
-            error_message=verdict.why if verdict.record_errors else None,
+            error_message=verdict.why if explained else None,
         )
         hinted = verdict.error_code == ErrorCode.NOT_LEADER_OR_FOLLOWER and self.version >= HINTS_SINCE
         return made.replace(current_leader=self._hint(topic, index)) if hinted and topic is not None else made
@@ -131,11 +132,11 @@ class ProduceHandler:
             batch = only_batch(records, self.version)
         except Refused as error:
             return Verdict(error.code, why=error.why)
-        verdict = self._append(topic, index, batch)
+        verdict = self._append(topic, index, batch, records or b"")
         self.broker.cluster.resends.judged(topic, index, batch, refused=bool(verdict.error_code))
         return verdict
 
-    def _append(self, topic: TopicImage, index: int, batch: RecordBatch) -> Verdict:
+    def _append(self, topic: TopicImage, index: int, batch: RecordBatch, data: bytes) -> Verdict:
         cluster, node_id = self.broker.cluster, self.broker.node_id
         if self.request.acks not in ACKS:
             return Verdict(ErrorCode.INVALID_REQUIRED_ACKS, why=f"acks={self.request.acks}")
@@ -153,7 +154,12 @@ class ProduceHandler:
         if self.request.acks == ALL_IN_SYNC and len(partition.isr) < needed:
             return log.refusal(ErrorCode.NOT_ENOUGH_REPLICAS, f"in sync are {partition.isr}")
         leadership = Leadership(node_id, partition.leader_epoch, cluster.now_ms, cluster.wall_ms)
-        return log.append(batch, topic.config, leadership)
+        before_end = log.end_offset
+        full = cluster.no_room_for(batch.size, batch.count)
+        verdict = log.append(batch, topic.config, leadership, data, full=full)
+        if log.end_offset > before_end:
+            cluster.appended(batch.size, batch.count)
+        return verdict
 
     def _led(self, topic: TopicImage, index: int) -> PartitionImage | None:
         """The partition, if this node leads it: once it has heard of that, and only until another node does."""

@@ -31,6 +31,9 @@ class FirstSequence(Enum):
     """Takes it: the broker may have forgotten the producer (ProducerAppendInfo.checkSequence)."""
     ZERO = auto()
     """OUT_OF_ORDER_SEQUENCE_NUMBER: stricter than a broker, to find producers that lean on its leniency."""
+    ZERO_WHERE_EMPTY = auto()
+    """OUT_OF_ORDER_SEQUENCE_NUMBER, but only where nothing was ever appended: no retention can have forgotten there
+    (KAFKA-15591)."""
     UNKNOWN_PRODUCER_ID = auto()
     """UNKNOWN_PRODUCER_ID, as brokers before 2.5 (KIP-360)."""
 
@@ -63,15 +66,20 @@ class ProducerStates:
     """Producer id -> what is remembered, of one partition.
 
     late_duplicate: the error for a batch that precedes the remembered ones: Kafka has answered 45 since 1.1, 46 before.
+    expiration_ms: producer.id.expiration.ms; None: nothing is forgotten by itself.
     """
 
     def __init__(
         self,
         first_sequence: FirstSequence = FirstSequence.ANY,
         late_duplicate: int = ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER,
+        expiration_ms: int | None = None,
     ) -> None:
         self.first_sequence = first_sequence
         self.late_duplicate = late_duplicate
+        self.expiration_ms = expiration_ms
+        self.empty = True
+        """Whether nothing was ever appended here, by any producer."""
         self._entries: dict[int, _Entry] = {}
 
     def __len__(self) -> int:
@@ -102,11 +110,13 @@ class ProducerStates:
         return self.late_duplicate if behind else ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER
 
     def _error_of_first(self, stamp: Stamp) -> int:
-        if stamp.first_sequence == 0 or self.first_sequence is FirstSequence.ANY:
+        policy = self.first_sequence
+        lenient = policy is FirstSequence.ANY or (policy is FirstSequence.ZERO_WHERE_EMPTY and not self.empty)
+        if stamp.first_sequence == 0 or lenient:
             return 0
-        if self.first_sequence is FirstSequence.ZERO:
-            return ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER
-        return ErrorCode.UNKNOWN_PRODUCER_ID
+        if policy is FirstSequence.UNKNOWN_PRODUCER_ID:
+            return ErrorCode.UNKNOWN_PRODUCER_ID
+        return ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER
 
     def add(self, stamp: Stamp, base_offset: int, timestamp: int) -> None:
         """Remember a batch that was appended; a new epoch forgets those of the old one."""
@@ -114,6 +124,18 @@ class ProducerStates:
         if entry is None or entry.epoch != stamp.producer_epoch:
             entry = self._entries[stamp.producer_id] = _Entry(stamp.producer_epoch)
         entry.batches.append(BatchMetadata(stamp.first_sequence, stamp.last_sequence, base_offset, timestamp))
+
+    def expire(self, wall_ms: int) -> None:
+        """Forget who has sent nothing for expiration_ms.
+
+        ProducerStateManager.isProducerExpired looks at the timestamps of the last batch, which the producer sets: who
+        sends old records is forgotten early. Kafka looks every ten minutes, the judge before each append.
+        """
+        if self.expiration_ms is not None:
+            limit_ms = wall_ms - self.expiration_ms
+            old = [key for key, one in self._entries.items() if one.batches[-1].timestamp <= limit_ms]
+            for producer_id in old:
+                self.forget(producer_id)
 
     def forget(self, producer_id: int | None = None) -> None:
         """One producer, or all: as when producer.id.expiration.ms is over."""
