@@ -19,6 +19,7 @@ from kproto.client import diagnosis
 from kproto.client.api_versions_check import ApiVersionsCheck
 from kproto.client.connection_settings import ConnectionSettings
 from kproto.client.connection_state import TRANSITIONS, UNREADY, ConnectionEvent, ConnectionState, Readiness
+from kproto.client.deadlines import earliest
 from kproto.client.errors import KafkaConnectionError, KafkaTimeoutError
 from kproto.client.frame_stream import FrameStream, Observe
 from kproto.client.in_flight import Completion, Internal
@@ -131,14 +132,13 @@ class Connection:
         """When `poll` has something to do; None for never."""
         if self.state is ConnectionState.CLOSED:
             return None
-        deadlines = [self._pipeline.next_deadline_ms()]
         if self.state in UNREADY:
-            deadlines.append(self._setup_deadline_ms)
+            other_ms: int | None = self._setup_deadline_ms
         elif self.state is ConnectionState.THROTTLED:
-            deadlines.append(self._throttle.until_ms)
+            other_ms = self._throttle.until_ms
         else:
-            deadlines.append(self._login.reauthenticate_at_ms)
-        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+            other_ms = self._login.reauthenticate_at_ms
+        return earliest((self._pipeline.next_deadline_ms(), other_ms))
 
     # What its owner does.
 

@@ -82,11 +82,14 @@ class InFlightRequests:
 
     def next_deadline_ms(self) -> int | None:
         """The earliest deadline: timeouts differ, so it need not be the oldest request's."""
-        return min((request.deadline_ms for request in self._requests), default=None)
+        return min([request.deadline_ms for request in self._requests]) if self._requests else None
 
     def overdue(self, now_ms: int) -> InFlightRequest | None:
         """The oldest request whose deadline has passed."""
-        return next((request for request in self._requests if request.deadline_ms <= now_ms), None)
+        for request in self._requests:
+            if request.deadline_ms <= now_ms:
+                return request
+        return None
 
     def extend(self, throttle_ms: int) -> None:
         """The broker answers nothing for so long: that is not the requests' fault (KIP-219)."""

@@ -16,6 +16,7 @@ from kproto.client.cluster import Cluster, Node, TopicPartition
 from kproto.client.config import ClientConfig
 from kproto.client.connection import ConnectionSettings, ConnectionState
 from kproto.client.connection_state import Readiness
+from kproto.client.deadlines import earliest
 from kproto.client.effects import ConnectionObserver, Effect
 from kproto.client.errors import (
     AuthenticationError,
@@ -125,7 +126,7 @@ class NetworkClient(NetworkInput):
     def _earliest_ms(self) -> int | None:
         deadlines = [*self.connections.wakes_ms, self._line.next_deadline_ms()]
         deadlines += [found.connection.next_deadline_ms() for found in self.connections.open if found.connection]
-        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+        return earliest(deadlines)
 
     # What is above asks.
 

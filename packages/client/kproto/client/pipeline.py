@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from kproto.client.deadlines import earliest
 from kproto.client.errors import CorrelationMismatch
 from kproto.client.frame_stream import FrameStream, Observe
 from kproto.client.in_flight import InFlightRequest, InFlightRequests
@@ -67,8 +68,7 @@ class Pipeline:
 
     def next_deadline_ms(self) -> int | None:
         """The earliest deadline; None where nothing is under way."""
-        deadlines = (self.in_flight.next_deadline_ms(), self._unanswered.next_deadline_ms())
-        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+        return earliest((self.in_flight.next_deadline_ms(), self._unanswered.next_deadline_ms()))
 
     def extend(self, throttle_ms: int) -> None:
         """The broker reads and answers nothing for so long."""

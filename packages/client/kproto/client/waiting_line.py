@@ -75,4 +75,4 @@ class WaitingLine:
 
     def next_deadline_ms(self) -> int | None:
         """The earliest; None where nobody waits."""
-        return min((waiting.deadline_ms for waiting in self._waiting), default=None)
+        return min([waiting.deadline_ms for waiting in self._waiting]) if self._waiting else None

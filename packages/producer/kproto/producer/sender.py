@@ -13,6 +13,7 @@ from random import Random
 
 from kproto.client import NetworkClient, UnsupportedVersionError
 from kproto.client.backoff import ExponentialBackoff
+from kproto.client.deadlines import earliest
 from kproto.client.effects import Buffer, Effect
 from kproto.client.errors import BrokerError
 from kproto.client.in_flight import Completion
@@ -161,7 +162,7 @@ class Sender:
         if self._wants_producer_id():
             due_in_ms = self.producer_id.due_in_ms(self._now_ms)
             deadlines.append(None if due_in_ms is None else self._now_ms + due_in_ms)
-        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+        return earliest(deadlines)
 
     # What is above asks.
 
