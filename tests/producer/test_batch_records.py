@@ -103,6 +103,18 @@ def test_a_record_older_than_the_first_does_not_open_it():
     assert batch.room == -1 and not batch.heads
 
 
+def test_while_a_record_is_newer_than_the_time_it_stays_shut():
+    """Found by the simulation: the header's greatest timestamp was that of the last record."""
+    batch = records()
+    for at_ms in (AT_MS, AT_MS + 50, AT_MS + 1):
+        batch.append(at_ms, None, b"", (), None)
+    batch.begin_tick(AT_MS + 1)
+    assert batch.room == -1 and not batch.heads
+    batch.append(AT_MS + 50, None, b"", (), None)
+    batch.begin_tick(AT_MS + 50)
+    assert batch.room > 0
+
+
 @pytest.mark.parametrize(
     "add",
     [

@@ -135,6 +135,18 @@ def test_whatever_is_sent_both_ways_come_to_the_same(records, steps_s, batch_siz
     assert fast.outcome() == slow.outcome()
 
 
+def test_batch_w3_a_record_of_the_future_stays_the_newest_of_its_batch_however_time_passes():
+    """Found by the simulation."""
+    world = World()
+    world.fast(TOPIC, b"first", partition=0)
+    world.fast(TOPIC, b"a", partition=0, timestamp_ms=AT_MS + 50)
+    for _ in range(3):
+        world.now_s += 0.001
+        world.fast(TOPIC, b"b", partition=0)
+    (batch,) = world.topic.partitions[0].batches
+    assert batch.builder.max_timestamp == AT_MS + 50
+
+
 def test_nearly_all_records_go_the_fast_way():
     """Or the property above would be one of the slow way."""
     for delta_ms in range(50):

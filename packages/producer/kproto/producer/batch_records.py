@@ -114,9 +114,10 @@ class BatchRecords:
         return list(zip(waiting[::2], waiting[1::2], strict=True))
 
     def begin_tick(self, timestamp_ms: int) -> None:
-        """Open it to `fast_send` until this millisecond, that of the record just appended, is over."""
+        """Open it to `fast_send` until this millisecond, that of the record just appended, is over. Not while a record
+        of it is newer: later ones would hide that from the batch's header."""
         delta = timestamp_ms - self.builder.base_timestamp
-        if delta >= 0:
+        if delta >= 0 and timestamp_ms == self.builder.max_timestamp:
             self.heads = record_heads(delta, self.builder.count)
             self.tick_end_s = (timestamp_ms + 1) / 1000
             self.room = self.limit
