@@ -307,6 +307,37 @@ def test_versions(pair, version, compression):
     agree(pair.produce(batch(compression=compression), version=version))
 
 
+PLACES = st.dictionaries(
+    st.tuples(st.sampled_from(["plain", "compacted", "small", "lost"]), st.integers(-1, 2)),
+    st.tuples(st.sampled_from(["nothing", "null key", "large", *sorted(LIES)]), st.integers(1, 3)),
+    max_size=5,
+)
+
+
+@settings(max_examples=EXAMPLES)
+@given(places=PLACES, version=st.integers(3, 12), acks=st.sampled_from([-1, 1, -1, 2]))
+def test_each_partition_of_a_request_is_judged_on_its_own(pair, places, version, acks):
+    """BATCH-W8: what is wrong with one says nothing of the others; the order of the answers says nothing."""
+    topics: dict[str, list] = {}
+    for (topic, index), (lie, records) in places.items():
+        key, value = (None if lie == "null key" else b"k"), bytes(300) if lie == "large" else b"v"
+        made = LIES.get(lie, lambda data: data)(batch(records=records, key=key, value=value))
+        topics.setdefault(topic, []).append(ProduceRequest.PartitionProduceData(index=index, records=made))
+    data = [ProduceRequest.TopicProduceData(name=name, partition_data=parts) for name, parts in topics.items()]
+
+    def each(answer):
+        if answer == "closed":
+            return answer
+        return {
+            (topic.name, one.index): (one.error_code, [error.batch_index for error in one.record_errors])
+            for topic in answer.responses
+            for one in topic.partition_responses
+        }
+
+    request = ProduceRequest(acks=acks, timeout_ms=30_000, topic_data=data)
+    agree([each(answer) for answer in pair.ask(request, version=version)])
+
+
 def test_topics(pair):
     null_keys = batch(records=3, key=None)
     assert agree(pair.produce(null_keys, topic="compacted"))[4] == [0, 1, 2]

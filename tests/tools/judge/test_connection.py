@@ -210,8 +210,10 @@ def test_an_answer_to_another_request(cluster, talk, number, told):
 
 def test_what_comes_behind_silence_is_not_kept(cluster, talk):
     cluster.fail(PRODUCE, Fault.silence(BEFORE))
-    for _ in range(3):
-        talk.tell(batch(0))
+    request = produce_request({"orders": {0: batch(0)}})
+    frames = [encode_request(request, 12, correlation_id=number, client_id="") for number in range(3)]
+    talk.end.receive(b"".join(frames))
+    talk.tell(batch(0))
     assert talk.end.behind == 0
     assert talk.silent()
 

@@ -226,3 +226,28 @@ def test_metadata_faults_are_not_produces(cluster, talk):
     cluster.fail(METADATA, Fault.error(ErrorCode.REQUEST_TIMED_OUT))
     assert talk.code(batch()) == 0
     assert cluster.faults.waiting == 1
+
+
+SPOILT = {
+    "magic 3": (changed(batch(0), 16, ">b", 3), ErrorCode.CORRUPT_MESSAGE),
+    "a length that is none": (changed(batch(0), 8, ">i", 13), ErrorCode.CORRUPT_MESSAGE),
+    "transactional": (changed(batch(0), 21, ">h", 0x10), ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED),
+    "a cut one that was transactional": (changed(batch(0), 21, ">h", 0x10)[:-1], 0),
+    "short": (b"short", 0),
+    "magic 1": (changed(batch(0), 16, ">b", 1), 0),
+}
+
+
+@pytest.mark.parametrize("name", SPOILT)
+def test_some_heads_spoil_the_whole_request(cluster, talk, name):
+    """RequestUtils.hasTransactionalRecords; others are their partition's own matter."""
+    spoilt, code = SPOILT[name]
+    cluster.move_leader("orders", 1, to=0)
+    answer = talk.ask(produce_request({"orders": {0: batch(0), 1: spoilt}}), 12)
+    codes = [one.error_code for one in answer.responses[0].partition_responses]
+    assert codes == ([code, code] if code else [0, ErrorCode.INVALID_RECORD])
+    assert len(cluster.log("orders", 0)) == (0 if code else 1)
+    assert len(cluster.refusals) == (2 if code else 1)
+    if code:
+        assert talk.code(batch(0, value=b"another")) == 0
+        cluster.check()

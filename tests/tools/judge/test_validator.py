@@ -42,6 +42,7 @@ WRONG = {
     "something behind": (INVALID, TWO + b"behind"),
     "a message of magic 1": (INVALID, message_of_magic_1()),
     "magic 1": (INVALID, changed(TWO, 16, ">b", 1)),
+    "magic 1, one record": (INVALID, changed(batch(), 16, ">b", 1)),
     "magic 3": (CORRUPT, changed(TWO, 16, ">b", 3)),
     "length": (CORRUPT, changed(TWO, 8, ">i", 20)),
     "crc": (CORRUPT, TWO[:17] + b"\0\0\0\0" + TWO[21:]),

@@ -205,14 +205,20 @@ class PartitionLog:
         return stored_bytes(data, self.end_offset, leadership.leader_epoch, latest_ms, by_broker=config.log_append_time)
 
     def read(self, offset: int, max_bytes: int, *, one_at_least: bool = False) -> bytes:
-        """Whole batches from the one on that has the offset. one_at_least: the first, however large it is (KIP-74)."""
+        """Batches from the one on that has the offset; the last may be cut, as LogSegment.read cuts a file.
+
+        one_at_least: the first is whole, however large it is (KIP-74); else there is nothing where it would be cut
+        (ReplicaManager.readFromLog).
+        """
         found = bytearray()
         first = bisect_left(self.history, offset, key=lambda one: one.last_offset)
         for batch in islice(self.history, first, None):
-            if len(found) + len(batch.data) > max_bytes and not (one_at_least and not found):
-                break
+            if not found and len(batch.data) > max_bytes:
+                return batch.data if one_at_least else b""
             found += batch.data
-        return bytes(found)
+            if len(found) >= max_bytes:
+                break
+        return bytes(found[:max_bytes])
 
     @property
     def batches(self) -> list[StoredBatch]:

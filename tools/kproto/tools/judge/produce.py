@@ -28,6 +28,11 @@ BY_ID_SINCE: Final = 13  # KIP-516
 HINTS_SINCE: Final = 10  # KIP-951
 ACKS: Final = (-1, 0, 1)
 ALL_IN_SYNC: Final = -1
+LENGTH_AT: Final = 8
+LENGTH_MIN: Final = 14  # LegacyRecord.RECORD_OVERHEAD_V0
+BEHIND_LENGTH: Final = 12
+MAGIC_AT: Final = 16
+MAGIC_MAX: Final = 2
 TRANSACTIONAL_AT: Final = 22  # the lower byte of a batch's attributes
 TRANSACTIONAL: Final = 0x10
 Asked = ProduceRequest.TopicProduceData
@@ -67,9 +72,10 @@ class ProduceHandler:
 
     def answer(self) -> ProduceResponse:
         """Append what may be appended. To be sent unless acks=0."""
-        if self.request.transactional_id is None and self._any_transactional():
-            # Before anything else: who may write transactions at all? Nobody without a transactional id.
-            return produce_error(self.request, ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED)
+        code = self._error_of_all()
+        if code:
+            self._refuse_all(code)
+            return produce_error(self.request, code)
         topic_response = ProduceResponse.TopicProduceResponse
         responses = []
         for asked in self.request.topic_data:
@@ -78,13 +84,35 @@ class ProduceHandler:
             responses.append(topic_response(name=asked.name, topic_id=asked.topic_id, partition_responses=partitions))
         return ProduceResponse(responses=responses, node_endpoints=list(self._endpoints.values()))
 
-    def _any_transactional(self) -> bool:
-        """RequestUtils.hasTransactionalRecords."""
-        return any(
-            len(data := one.records or b"") > TRANSACTIONAL_AT and data[TRANSACTIONAL_AT] & TRANSACTIONAL
-            for asked in self.request.topic_data
-            for one in asked.partition_data
-        )
+    def _refuse_all(self, code: int) -> None:
+        verdict = Verdict(code, why="the head of a batch of this request spoils all of it")
+        for asked in self.request.topic_data:
+            topic = produce_topic(self.image, asked, self.version)
+            for one in asked.partition_data:
+                name = None if topic is None else topic.name
+                self.broker.cluster.refused(self.broker.node_id, name, one.index, verdict)
+                with suppress(Refused):
+                    batch = only_batch(one.records, self.version)
+                    if topic is not None:
+                        self.broker.cluster.resends.judged(topic, one.index, batch, refused=True)
+
+    def _error_of_all(self) -> int:
+        """Before anything else: who may write transactions at all? Nobody without a transactional id.
+
+        RequestUtils.hasTransactionalRecords looks at the head of one partition's batch after the other until it finds a
+        transactional one; a head that is none spoils the whole request.
+        """
+        for asked in self.request.topic_data:
+            for one in asked.partition_data:
+                code = _error_of_head(one.records or b"")
+                if (
+                    code == ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
+                    and self.request.transactional_id is not None
+                ):
+                    return 0
+                if code:
+                    return code
+        return 0
 
     def _partition(self, topic: TopicImage | None, index: int, records: bytes | None) -> Answered:
         name = None if topic is None else topic.name
@@ -168,3 +196,16 @@ class ProduceHandler:
         if real is None or topic.partitions[index].leader != leader or real.partitions[index].leader != leader:
             return None
         return real.partitions[index]
+
+
+def _error_of_head(data: bytes) -> int:
+    """ByteBufferLogInputStream.nextBatchSize, and whether the batch is transactional."""
+    if len(data) < BEHIND_LENGTH:
+        return 0
+    length = int.from_bytes(data[LENGTH_AT:BEHIND_LENGTH], "big", signed=True)
+    if length < LENGTH_MIN or (len(data) > MAGIC_AT and data[MAGIC_AT] > MAGIC_MAX):
+        return ErrorCode.CORRUPT_MESSAGE
+    whole = len(data) > max(TRANSACTIONAL_AT, BEHIND_LENGTH + length - 1)
+    if whole and data[MAGIC_AT] == MAGIC_MAX and data[TRANSACTIONAL_AT] & TRANSACTIONAL:
+        return ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
+    return 0

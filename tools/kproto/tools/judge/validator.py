@@ -27,6 +27,8 @@ from kproto.wire.records import (
 __all__ = ["RecordErrors", "Refused", "only_batch", "validated_records"]
 
 ZSTD_SINCE: Final = 7  # KIP-110
+MAGIC_AT: Final = 16
+MAGIC: Final = 2
 RecordErrors = tuple[tuple[int, str], ...]
 """(index in the batch, why), of each record that is refused (KIP-467)."""
 
@@ -48,8 +50,11 @@ def only_batch(data: bytes | None, version: int) -> RecordBatch:
     except Underrun as error:
         raise Refused(ErrorCode.INVALID_RECORD, str(error)) from error
     except DecodeError as error:
-        # For a codec that does not exist Kafka answers -1 to the whole request; a magic above 2 is this.
-        raise Refused(ErrorCode.CORRUPT_MESSAGE, str(error)) from error
+        # For a codec that does not exist Kafka answers -1 to the whole request; a magic above 2 is corrupt. Below 2 it
+        # does not look further (ProduceRequest.validateRecords).
+        legacy = data is not None and len(data) > MAGIC_AT and data[MAGIC_AT] < MAGIC
+        code = ErrorCode.INVALID_RECORD if legacy else ErrorCode.CORRUPT_MESSAGE
+        raise Refused(code, str(error)) from error
     if len(batches) != 1:
         raise Refused(ErrorCode.INVALID_RECORD, f"{len(batches)} batches for a partition, where one has to be")
     (batch,) = batches
