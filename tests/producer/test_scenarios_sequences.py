@@ -350,6 +350,21 @@ def test_a10_a_broker_that_never_says_where_its_log_begins_is_not_asked_for_ever
     finish(world, bumped=1)
 
 
+def test_a10_nor_is_it_with_fail_only_unwritten_of_what_may_be_written():
+    """Found by the simulation: nothing else ends a batch that may be written."""
+    world = world_of(cluster=forgetful(log_start_known=False), delivery_timeout_ms=2_000, fail_only_unwritten=True)
+    world.settle_in((TOPIC, 0))
+    fail_produce(world, Fault.close(FaultPoint.AFTER_APPEND))
+    (sent,) = send_all(world, b"a")
+    world.run_until(lambda: world.values(TOPIC, 0) == [b"first", b"a"])
+    world.cluster.forget_producers(TOPIC, 0)
+    error = world.failed(sent)
+    assert (error.code, error.written) == (ErrorCode.UNKNOWN_PRODUCER_ID, WriteStatus.POSSIBLY)
+    assert 2_000 <= sent.ended_ms - sent.batch.created_ms < 2_500
+    assert world.delivered(*send_all(world, b"b")).offset == 2
+    finish(world, bumped=1)
+
+
 # Numbers and epochs come to their end
 
 

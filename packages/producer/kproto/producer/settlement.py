@@ -150,7 +150,7 @@ class Settlement:
             state.sequences.out_of_order(batch)
             retries = True
         elif action is Action.UNKNOWN_PRODUCER and numbered:
-            retries = self._unknown_producer(state, batch, answer)
+            retries = self._unknown_producer(state, batch, answer, now_ms)
         else:
             retries = action is Action.RETRY
         said = None if answer is None else answer.error_message
@@ -162,14 +162,18 @@ class Settlement:
             assert batch.error is not None
             self._make_fatal(batch.error)
 
-    def _unknown_producer(self, state: PartitionState, batch: ProducerBatch, answer: PartitionAnswer | None) -> bool:
+    def _unknown_producer(
+        self, state: PartitionState, batch: ProducerBatch, answer: PartitionAnswer | None, now_ms: int
+    ) -> bool:
         """The broker has forgotten the producer (IDEM-11); whether the batch may be sent again.
 
         Not where an earlier attempt may have written it: nobody knows any more. A broker that does not say where its
-        log begins cannot tell, either, and is asked again.
+        log begins cannot tell, either, and is asked again; until the batch's time is over, also with
+        fail_only_unwritten, since one of an old version never says.
         """
         if answer is None or answer.log_start_offset == NO_OFFSET:
-            return True
+            late = now_ms - batch.created_ms >= self._config.delivery_timeout_ms
+            return not (late and batch.open_outcome and self._config.fail_only_unwritten)
         if batch.open_outcome:
             return False
         state.sequences.forgotten(batch)
