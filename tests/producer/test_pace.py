@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kproto.producer.pace import CALLS_MANY, GAP_MAX_NS, GAP_NS, PassPace
+from kproto.producer.pace import CALLS_MANY, GAP_MAX_NS, GAP_NS, LONG_NS, PassPace
 
 
 def test_the_first_pass_is_made_at_once_and_so_is_every_one_while_no_answer_is_due():
@@ -16,9 +16,15 @@ def test_the_first_pass_is_made_at_once_and_so_is_every_one_while_no_answer_is_d
 
 @pytest.mark.parametrize(
     ("took_ns", "gap_ns"),
-    [(0, GAP_NS), (GAP_NS // 3, GAP_NS), (GAP_NS, GAP_NS * 3 // 2), (10 * GAP_MAX_NS, GAP_MAX_NS)],
+    [
+        (0, GAP_NS),
+        (GAP_NS // 3, GAP_NS),
+        (GAP_NS, GAP_NS * 3 // 2),
+        (LONG_NS, LONG_NS * 3),
+        (10 * GAP_MAX_NS, GAP_MAX_NS),
+    ],
 )
-def test_the_gap_is_one_and_a_half_times_what_the_pass_took_within_bounds(took_ns, gap_ns):
+def test_the_gap_grows_with_what_the_pass_took_within_bounds(took_ns, gap_ns):
     pace = PassPace()
     began_ns = 7_000_000
     ended_ns = began_ns + took_ns

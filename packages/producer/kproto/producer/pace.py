@@ -11,7 +11,8 @@ from typing import Final
 __all__ = ["PassPace"]
 
 GAP_NS: Final = 500_000
-GAP_MAX_NS: Final = 3_000_000
+GAP_MAX_NS: Final = 8_000_000
+LONG_NS: Final = 1_000_000  # passes for a dozen partitions; what they cost is shared by what gathers meanwhile
 CALLS_MANY: Final = 2  # of the five that may be in flight: then answers are to be read soon
 
 
@@ -29,5 +30,7 @@ class PassPace:
 
     def passed(self, began_ns: int, ended_ns: int) -> None:
         """A pass was made."""
+        took_ns = ended_ns - began_ns
+        gap_ns = took_ns * 3 // 2 if took_ns < LONG_NS else took_ns * 3
         self._soon_ns = ended_ns + GAP_NS
-        self._again_ns = ended_ns + max(GAP_NS, min((ended_ns - began_ns) * 3 // 2, GAP_MAX_NS))
+        self._again_ns = ended_ns + max(GAP_NS, min(gap_ns, GAP_MAX_NS))
