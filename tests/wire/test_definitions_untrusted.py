@@ -108,6 +108,13 @@ def test_whatever_is_wrong_raises_only_definition_errors(fields, data):
         check(data.draw(messages(cls, version)), version)
 
 
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_elements_without_a_field_in_a_version_are_counted_by_the_bytes_that_follow(count):
+    empty = {"name": "A", "type": "[]S0", "versions": "0+", "fields": [field("B", versions="none")]}
+    cls = loaded(empty, field("C", type="int8"))
+    check(cls(a=(cls.S0(),) * count), 0)
+
+
 def chain(names):
     """Common structs, each of which holds the next."""
     return [struct(a, field("A", b)) for a, b in pairwise(names)] + [struct(names[-1])]
