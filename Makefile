@@ -13,7 +13,7 @@ TIMEOUTS  ?= default
 CONTENDER ?= kproto
 JOBS      ?= 2
 
-.PHONY: test demo check java coverage properties fuzz soak bench bench-wire profile brokers chaos docs clean
+.PHONY: test demo check java coverage properties fuzz soak bench bench-wire bench-decode profile simulate planted brokers chaos docs clean
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -51,12 +51,22 @@ bench: $(READY)  ## the producers beside each other on a real Kafka, ten minutes
 bench-wire: $(READY)  ## the wire layer beside other libraries
 	$(BIN)/python -m benchmarks
 
+bench-decode: $(READY)  ## kproto decode beside tshark, on captures of SIZE MB; ten minutes, ROUNDS rounds
+	$(BIN)/python -m benchmarks.decode $(if $(SIZE),--size $(SIZE)) $(if $(filter-out undefined file,$(origin ROUNDS)),--rounds $(ROUNDS)) $(if $(JSON),--json $(JSON))
+
 profile: $(READY)  ## where each nanosecond of a record goes, as docs/profile.md; needs Java and Maven
 	$(BIN)/python -m benchmarks.producers.profile --markdown docs/profile.md
 
 soak: $(READY)  ## CYCLES clients that connect and close, counting what each leaves behind; SEEDS runs of chaos
 	KPROTO_CYCLES=$(CYCLES) $(BIN)/python -m pytest -q -k "connecting_and_closing_leaves_nothing_behind" tests/client/test_client.py
 	KPROTO_SEEDS=$(SEEDS) $(BIN)/python -m pytest -q -n $(JOBS) tests/client/test_scenarios_liveness.py
+
+simulate: SEEDS = 2000
+simulate: $(READY)  ## SEEDS worlds on virtual time, drawn and judged; three minutes at most
+	$(BIN)/python -m tests.sim --seeds 0:$(SEEDS) --jobs $(JOBS)
+
+planted: $(READY)  ## bugs put into the producer, and which seed of the simulation finds each, as docs/simulation.md
+	$(BIN)/python -m tests.sim planted --jobs $(JOBS) --markdown > docs/simulation.md
 
 brokers: $(READY)  ## against a real Apache Kafka; needs Java and Maven
 	KPROTO_REQUIRE_KAFKA=1 $(BIN)/python -m pytest -m broker
@@ -68,7 +78,7 @@ chaos: $(READY)  ## ROUNDS rounds on three nodes under faults, and the log read 
 docs: $(READY)  ## the pages that are generated from the declarations
 	$(BIN)/python -m kproto.wire.tables > docs/messages.md
 	$(BIN)/python -m kproto.tools.diagrams > docs/states.md
-	for page in settings outcomes metrics; do $(BIN)/python -m kproto.tools.pages $$page > docs/$$page.md; done
+	for page in settings outcomes metrics wire-session; do $(BIN)/python -m kproto.tools.pages $$page > docs/$$page.md; done
 
 clean:
 	rm -rf $(VENV) .hypothesis .mypy_cache .pytest_cache .ruff_cache .coverage dist

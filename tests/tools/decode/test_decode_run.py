@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from io import BytesIO
 
+from hypothesis import given
+from hypothesis import strategies as st
 from tools.decode.kafka_bytes import metadata, request, response
 from tools.decode.packets import BROKER, Talk, pcap
 from tools.decode.talk import Dialogue, codes
@@ -13,6 +15,7 @@ from kproto.tools.decode.conversation import Conversations
 from kproto.tools.decode.decode_run import CheckRecords, DecodeRun
 from kproto.tools.decode.filters import FrameFilter
 from kproto.tools.decode.inputs import Input
+from kproto.tools.decode.stats import Stats
 from kproto.wire import encode_request
 
 
@@ -97,6 +100,29 @@ def test_checksums_are_checked_where_nothing_else_does():
     other = Dialogue().bare()
     check.add(other)
     assert codes(other) == []
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["none", "gzip"]), st.integers(0, 120), st.integers(0, 255)), max_size=4),
+    st.booleans(),
+)
+def test_what_the_statistics_check_themselves_is_what_checking_all_finds(sent, together):
+    """Damage anywhere in a batch: the same findings, and the same statistics."""
+    batches = []
+    for codec, at, change in sent:
+        data = bytearray(batch_of(codec))
+        data[at % len(data)] ^= change
+        batches.append(bytes(data))
+    talk = Talk().open()
+    message, version = produce(*([b"".join(batches)] if together else batches))
+    talk.ask(encode_request(message, version, correlation_id=2, client_id="app"))
+    file = pcap(talk.close().packets)
+    plain, fast, seen, seen_fast = Stats(), Stats(CheckRecords().add), Seen(), Seen()
+    first = run(Input("capture", BytesIO(file).read), writers=[plain, seen], watchers=[CheckRecords()])
+    second = run(Input("capture", BytesIO(file).read), writers=[fast, seen_fast])
+    assert [each.findings for each in seen_fast.frames] == [each.findings for each in seen.frames]
+    assert (second.findings, second.notices) == (first.findings, first.notices)
+    assert fast.to_dict() == plain.to_dict()
 
 
 def test_the_broker_is_found():

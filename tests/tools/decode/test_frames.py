@@ -18,8 +18,17 @@ from kproto.tools.decode.tcp import TcpStreams
 CLIENT_NAME, BROKER_NAME = "10.0.0.1:40000", "10.0.0.2:9092"
 
 
-def frames_of(packets, *, ports=(), outstanding=lambda conn: (), snaplen=None):
-    streams, frames = TcpStreams(), Frames(ports=ports, outstanding=outstanding)
+def frames_of(packets, **given):
+    """The frames. Whether bytes in the midst of frames go through pieces or not is all the same."""
+    packets = list(packets)
+    frames = made_of(packets, direct=False, **given)
+    assert made_of(packets, direct=True, **given) == frames
+    return frames
+
+
+def made_of(packets, *, direct, ports=(), outstanding=lambda conn: (), snaplen=None):
+    frames = Frames(ports=ports, outstanding=outstanding)
+    streams = TcpStreams(grow_of=frames.grow_of) if direct else TcpStreams()
     out = []
     for packet in captured(packets, snaplen=snaplen):
         for piece in streams.feed(packet):

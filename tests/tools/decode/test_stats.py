@@ -41,6 +41,18 @@ def test_counts_and_bytes_by_api_broker_and_client():
     assert facts.seconds == pytest.approx(0.005)
 
 
+def test_a_connection_whose_client_id_changes():
+    """Answers count for the client that asked."""
+    capture = Capture()
+    first = capture.produce(batch(0), client_id="one")
+    second = capture.produce(batch(1), client_id="two")
+    capture.ack(first)
+    capture.ack(second)
+    capture.ack(capture.produce(batch(2), client_id="one"))
+    clients = counted(capture.frames).clients
+    assert {name: (each.requests, each.responses) for name, each in clients.items()} == {"one": (2, 2), "two": (1, 1)}
+
+
 def test_latency_and_depth():
     capture = Capture()
     first, second = capture.produce(batch(0)), capture.produce(batch(1))

@@ -103,7 +103,10 @@ def test_any_cuts_order_and_repetition_give_the_same_bytes(given_):
 
 def test_an_end_that_came_before_the_last_data():
     talk = Talk().open().ask(b"last").close()
-    data, end = (next(i for i, each in enumerate(talk.packets) if test(each)) for test in (lambda each: len(each) > 40, lambda each: each[33] & FIN))
+    data, end = (
+        next(i for i, each in enumerate(talk.packets) if test(each))
+        for test in (lambda each: len(each) > 40, lambda each: each[33] & FIN)
+    )
     talk.packets[data], talk.packets[end] = talk.packets[end], talk.packets[data]
     assert story(pieces_of(talk.packets))[1, CLIENT_NAME] == [b"last", "end"]
 
@@ -302,6 +305,11 @@ def test_the_connection_that_was_silent_longest_is_let_go(monkeypatch):
     ended = {piece.sender for piece in pieces_of(packets) if piece.ended}
     assert {f"10.0.0.1:{port}" for port in (1_001, 1_002)} <= ended
     assert "10.0.0.1:1000" not in ended
+
+
+def test_nothing_comes_behind_a_reset():
+    talk = Talk().open().ask(b"a").answer(b"b").reset().ask(b"late").answer(b"later")
+    assert [piece.data for piece in pieces_of(talk.packets) if len(piece.data)] == [b"a", b"b"]
 
 
 @pytest.mark.parametrize(

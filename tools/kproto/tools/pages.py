@@ -1,6 +1,6 @@
 """Pages of the documentation that are read off the code: `python -m kproto.tools.pages settings > docs/settings.md`.
 
-Layer: tools. Owns no fact: the tables stand in the producer.
+Layer: tools. Owns no fact: the tables stand in the producer, the session in its capture.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Final
 from kproto.producer.metrics import describe
 from kproto.producer.outcome import OUTCOMES, Action, Outcome
 from kproto.producer.settings_table import settings_table
+from kproto.tools.wire_session_page import wire_session_page
 from kproto.wire import ErrorCode
 
 __all__ = ["PAGES", "main", "metrics_page", "outcomes_page", "settings_page"]
@@ -84,6 +85,7 @@ PAGES: Final[dict[str, Callable[[], str]]] = {
     "settings": settings_page,
     "outcomes": outcomes_page,
     "metrics": metrics_page,
+    "wire-session": lambda: wire_session_page(GENERATED),
 }
 
 

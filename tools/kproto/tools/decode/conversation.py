@@ -13,7 +13,7 @@ from typing import Final
 from kproto.tools.decode.apis import Apis, api_name
 from kproto.tools.decode.guess import guess_response
 from kproto.tools.decode.hidden import FILLER, SECRET_REQUESTS, SECRET_RESPONSES, is_secret, without_secrets
-from kproto.tools.decode.known_heads import AnswerHeads
+from kproto.tools.decode.known_heads import answer_body_at
 from kproto.tools.decode.model import DecodedFrame, Finding, Frame
 from kproto.tools.decode.topics import TopicNames
 from kproto.tools.decode.waiting import ConversationState
@@ -65,7 +65,6 @@ class Conversations:
         self._apis = apis or Apis()
         self._show_secrets = show_secrets
         self._wants = wants
-        self._answer_heads = AnswerHeads(self._apis)
         self._names = TopicNames()
         self._states: dict[int, ConversationState] = {}
 
@@ -128,13 +127,11 @@ class Conversations:
             return
         key, version, decoded.correlation_id = HEAD.unpack_from(data)
         decoded.api_key, decoded.api, decoded.version = key, api_name(key), version
-        head = state.heads.find(data)
-        if head is None:
-            self._unknown_head(data, decoded, state, whole)
+        cls = self._apis.requests.get(key)
+        if cls is None or version not in cls.versions:
+            decoded.client_id = _client_id(data) if (key, version) != (ApiKey.CONTROLLED_SHUTDOWN, 0) else None
         else:
-            decoded.client_id = head.client_id
-            if head.cls is not None:
-                self._request_body(data, decoded, head.cls, head.behind, whole)
+            self._request_body(data, decoded, cls, version, state)
         if is_secret(key, request=True) and not self._show_secrets:
             self._hide(data, decoded, key, version)
         if key == ApiKey.SASL_HANDSHAKE and version == 0:
@@ -147,31 +144,17 @@ class Conversations:
                 text = f"the correlation id of frame {before.frame.number}, which was not answered yet, is used again"
                 decoded.findings.append(Finding("correlation-id", text, notice=True))
 
-    def _unknown_head(self, data: bytes, decoded: DecodedFrame, state: ConversationState, whole: bool) -> None:
-        key, version = decoded.api_key, decoded.version
-        assert key is not None and version is not None
-        cls = self._apis.requests.get(key)
-        if cls is None or version not in cls.versions:
-            decoded.client_id = _client_id(data) if (key, version) != (ApiKey.CONTROLLED_SHUTDOWN, 0) else None
-            return
+    def _request_body(
+        self, data: bytes, decoded: DecodedFrame, cls: type[Request], version: int, state: ConversationState
+    ) -> None:
+        whole = decoded.frame.size == len(data)
         try:
-            header, at = RequestHeader.decode_prefix(data, request_header_version(cls, version))
+            decoded.client_id, at = state.heads.read(data, cls, version)
+            if whole and self._wants(decoded.api_key, True):
+                _decode(data, decoded, cls, version, at)
         except DecodeError as error:
             if whole:
                 decoded.findings.append(_lie(error))
-            return
-        decoded.client_id = header.client_id
-        state.heads.learn(data, at, header.client_id, cls)
-        self._request_body(data, decoded, cls, at, whole)
-
-    def _request_body(self, data: bytes, decoded: DecodedFrame, cls: type[Request], at: int, whole: bool) -> None:
-        if not whole or not self._wants(decoded.api_key, True):
-            return
-        assert decoded.version is not None
-        try:
-            _decode(data, decoded, cls, decoded.version, at)
-        except DecodeError as error:
-            decoded.findings.append(_lie(error))
 
     def _response(self, data: bytes, decoded: DecodedFrame, state: ConversationState) -> None:
         whole = decoded.frame.size == len(data)
@@ -202,12 +185,12 @@ class Conversations:
         decoded.api_key, decoded.api, decoded.version = key, _, version = asked.api_key, asked.api, asked.version
         decoded.latency_ms = (decoded.frame.time_ns - asked.frame.time_ns) / 1_000_000
         assert key is not None and version is not None
-        cls, tail = self._answer_heads.of(key, version)
-        if key == ApiKey.API_VERSIONS and whole:
+        cls = self._apis.responses.get(key)
+        if cls is ApiVersionsResponse and whole:
             self._api_versions(data, decoded, version)
-        elif cls is not None and whole and self._wants(key, False):
+        elif cls is not None and version in cls.versions and whole and self._wants(key, False):
             try:
-                _decode(data, decoded, cls, version, self._answer_heads.body_at(data, tail, cls, version))
+                _decode(data, decoded, cls, version, answer_body_at(data, cls, version))
             except DecodeError as error:
                 decoded.findings.append(_lie(error))
         if is_secret(key, request=False) and not self._show_secrets:

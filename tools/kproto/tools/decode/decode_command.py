@@ -1,6 +1,7 @@
 """`kproto decode`: what really went over the wire.
 
-Layer: tools. Options, terminals, exit codes; all else is in the modules beside it.
+Layer: tools. Options, terminals, exit codes; all else is in the modules beside it. What only some options need is
+imported where they are given: a small capture is decoded in less time than rich takes to load.
 """
 
 from __future__ import annotations
@@ -9,27 +10,29 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 import click
 from click.core import ParameterSource
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.text import Text
 
-from kproto.tools.console import notes, output
 from kproto.tools.decode.apis import Apis
-from kproto.tools.decode.audit import Audit
 from kproto.tools.decode.bad_input import BadInput
 from kproto.tools.decode.conversation import Conversations
 from kproto.tools.decode.decode_run import CheckRecords, DecodeRun, Sink
 from kproto.tools.decode.filters import FrameFilter, parse_api, parse_duration_ms, parse_error, parse_time_ns
 from kproto.tools.decode.inputs import Input, InputKind, open_input
-from kproto.tools.decode.report import Report
 from kproto.tools.decode.stats import Stats
 from kproto.tools.decode.views import HEX, NDJSON, TREE, Views
 from kproto.wire import KafkaError
-from kproto.wire.definitions import load
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+    from kproto.tools.decode.audit import Audit
+    from kproto.tools.decode.report import Report
 
 __all__ = ["decode"]
 
@@ -144,15 +147,20 @@ class _Decoding:
         self._input = opened
         self._given = given
         self._form = given["form"]
-        self._console = output(given["plain"])
         self._stdout: BinaryIO = sys.stdout.buffer
-        self._apis = Apis(load(given["definitions"])) if given["definitions"] else Apis()
-        self._report = Report() if given["report"] else None
-        of_report = self._report is not None
-        self._stats = (self._report.stats if self._report else Stats()) if given["wants_stats"] else None
-        self._audit = (self._report.audit if self._report else Audit()) if given["wants_audit"] or of_report else None
+        self._apis = _apis(given["definitions"])
+        self._report = _report() if given["report"] else None
+        self._audit = self._report.audit if self._report else _audit() if given["wants_audit"] else None
+        check = CheckRecords().add if self._audit is None else None
+        self._stats = (self._report.stats if self._report else Stats(check)) if given["wants_stats"] else None
         self._filter = _frame_filter(given)
         self._views = Views(self._write, self._print, self._apis, given)
+
+    @cached_property
+    def _console(self) -> Console:
+        from kproto.tools.console import output
+
+        return output(self._given["plain"])
 
     def run(self) -> int:
         """The exit code."""
@@ -170,7 +178,7 @@ class _Decoding:
             run.end()
         self._conclude()
         if interrupted:
-            notes().print("Interrupted: this is what was read until then.", style="yellow")
+            click.secho("Interrupted: this is what was read until then.", fg="yellow", err=True)
             return INTERRUPTED
         violations = 0 if self._audit is None else self._audit.violations
         return FINDINGS if run.findings or violations else 0
@@ -186,7 +194,7 @@ class _Decoding:
             return [self._views.writer()], []
         if self._report is not None:
             return [], [CheckRecords(), self._report]
-        watchers: list[Sink] = [CheckRecords()] if self._audit is None else [CheckRecords(), self._audit]
+        watchers: list[Sink] = [] if self._audit is None else [CheckRecords(), self._audit]
         return [] if self._stats is None else [self._stats], watchers
 
     def _read(self, run: DecodeRun) -> None:
@@ -202,7 +210,7 @@ class _Decoding:
         if self._report is not None:
             page = self._given["report"]
             page.write_text(self._report.html(self._input.name), encoding="utf-8")
-            notes().print(f"The report is in {page}.", markup=False)
+            click.echo(f"The report is in {page}.", err=True)
         shown = {"stats": self._stats, "audit": self._audit if self._given["wants_audit"] else None}
         for name, gathered in shown.items():
             if gathered is None:
@@ -211,7 +219,7 @@ class _Decoding:
                 self._write(json.dumps({name: gathered.to_dict()}, ensure_ascii=False) + "\n")
             else:
                 gathered.render(self._console)
-        if not self._console.is_terminal:
+        if not sys.stdout.isatty():
             self._stdout.flush()
 
     def _write(self, text: str) -> None:
@@ -225,6 +233,26 @@ class _Decoding:
             self._console.print(line)
         else:
             self._write(line.plain.encode("utf-8", "replace").decode() + "\n")
+
+
+def _apis(definitions: Path | None) -> Apis:
+    if definitions is None:
+        return Apis()
+    from kproto.wire.definitions import load
+
+    return Apis(load(definitions))
+
+
+def _report() -> Report:
+    from kproto.tools.decode.report import Report
+
+    return Report()
+
+
+def _audit() -> Audit:
+    from kproto.tools.decode.audit import Audit
+
+    return Audit()
 
 
 def _everything(api_key: int | None, request: bool) -> bool:
@@ -248,14 +276,21 @@ def _frame_filter(given: dict[str, Any]) -> FrameFilter:
     )
 
 
+def _somebody_sits_there() -> bool:
+    return sys.stderr.isatty()
+
+
 @contextmanager
 def _progress(given: Input, *, quiet: bool) -> Iterator[Callable[[], None]]:
     """A bar on stderr while a file is read, where somebody sits; called, it moves."""
-    console = notes()
-    if quiet or given.size is None or not console.is_terminal:
+    if quiet or given.size is None or not _somebody_sits_there():
         yield lambda: None
         return
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from kproto.tools.console import notes
+
     columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=console, transient=True) as bar:
+    with Progress(*columns, console=notes(), transient=True) as bar:
         task = bar.add_task(Path(given.name).name, total=given.size)
         yield lambda: bar.update(task, completed=given.offset)

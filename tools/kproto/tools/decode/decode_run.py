@@ -71,7 +71,8 @@ class DecodeRun:
                 if everything or self._filter.passes(decoded):
                     for writer in self._writers:
                         writer.add(decoded)
-                    self._count(decoded.findings)
+                    if decoded.findings:
+                        self._count(decoded.findings)
                     self.frames += not frame.bare
             if not number % FRAMES_A_STEP:
                 self._progress()

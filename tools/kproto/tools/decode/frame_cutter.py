@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from struct import Struct
 from typing import Final
 
 from kproto.tools.decode.model import Finding, Frame
@@ -15,7 +16,8 @@ from kproto.wire import FRAME_SIZE_MAX
 
 __all__ = ["HELD_MAX", "Bytes", "FrameCutter", "Shared", "shown"]
 
-PREFIX_SIZE: Final = 4
+PREFIX: Final = Struct(">I")
+PREFIX_SIZE: Final = PREFIX.size
 HELD_MAX: Final = 160 * 1024 * 1024  # bytes of unfinished frames, beyond which the one that grows is given up
 KEPT_MAX: Final = 64 * 1024  # bytes that stay of a frame that is given up: its header, at least
 SHORT_SIZE: Final = {True: 8, False: 4}  # bytes: SASL's tokens, which have no header, may be shorter than requests
@@ -110,14 +112,13 @@ class FrameCutter:
                     at += more
                     if len(self._buffer) < PREFIX_SIZE:
                         return None
-                    prefix = bytes(self._buffer)
+                    (size,) = PREFIX.unpack(self._buffer)
                     self._buffer.clear()
                 else:
-                    prefix = bytes(data[at : at + PREFIX_SIZE])
+                    (size,) = PREFIX.unpack_from(data, at)
                     at += PREFIX_SIZE
-                size = int.from_bytes(prefix, "big")
                 if not self._is_possible(size):
-                    return prefix + bytes(data[at:])
+                    return PREFIX.pack(size) + bytes(data[at:])
                 if end - at >= size:
                     self._give(bytes(data[at : at + size]), size, out)
                     at += size

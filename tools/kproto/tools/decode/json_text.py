@@ -9,16 +9,18 @@ import math
 from binascii import b2a_base64
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from itertools import repeat
 from json import encoder
 from typing import Any, Final, Protocol
+from uuid import UUID
 
 from kproto.tools.decode.records_view import BatchView
 from kproto.wire import Struct
 from kproto.wire.field import Field, element_struct
-from kproto.wire.records import Compression, LegacyBatch, Record, TimestampType
+from kproto.wire.records import Compression, Header, LegacyBatch, Record, TimestampType
 from kproto.wire.wire_type import Array, LengthPrefixedType
 
-__all__ = ["MessageContext", "batch_head", "bytes_text", "message_writer", "quoted", "records_text", "text_or_bytes"]
+__all__ = ["MessageContext", "batch_head", "bytes_text", "message_writer", "quoted", "record_texts", "text_or_bytes"]
 
 quoted: Final[Callable[[str], str]] = encoder.encode_basestring
 """A text as JSON writes it, in quotes; letters of all languages stay as they are."""
@@ -66,30 +68,52 @@ def message_writer(cls: type[Struct]) -> Write:
 
 @lru_cache(maxsize=512)
 def _struct_writer(cls: type[Struct]) -> Write:
-    fields: list[tuple[str, str, Leaf | None, Write | None]] = []
-    before = "{"
+    parts: list[tuple[Leaf, str, Write]] = []  # text of leaves, up to a field that is written piece by piece
+    leaves = _Leaves()
     for field in cls.fields:
         leaf, write = _field(field)
-        fields.append((f"{before}{quoted(field.name)}: ", field.name, leaf, write))
-        before = ", "
+        leaves.add(field.name, leaf)
+        if write is not None:
+            parts.append((leaves.made(), field.name, write))
+    last = leaves.made()
+    between = ", " if cls.fields else ""
 
     def write_struct(value: Any, out: list[str], context: MessageContext) -> None:
-        for head, name, leaf, write in fields:
-            inner = getattr(value, name)
-            if leaf is not None:
-                out.append(head + leaf(inner))
-            else:
-                out.append(head)
-                assert write is not None
-                write(inner, out, context)
-        if not fields:
-            out.append("{")
+        for text, name, write in parts:
+            out.append(text(value))
+            write(getattr(value, name), out, context)
+        out.append(last(value))
         if value.unknown_tags:
             tags = (f'"{tag}": {bytes_text(data)}' for tag, data in value.unknown_tags.items())
-            out.append((", " if fields else "") + '"unknown_tags": {' + ", ".join(tags) + "}")
+            out.append(between + '"unknown_tags": {' + ", ".join(tags) + "}")
         out.append("}")
 
     return write_struct
+
+
+class _Leaves:
+    """Puts together functions that give the text of several fields at once; half the time of one by one."""
+
+    def __init__(self) -> None:
+        self._source = "{{"
+        self._scope: dict[str, Any] = {}
+        self._between = ""
+
+    def add(self, name: str, leaf: Leaf | None) -> None:
+        """The next field, which has an identifier's name. leaf: None where somebody else writes its value."""
+        self._source += f'{self._between}"{name}": '
+        self._between = ", "
+        if leaf is int.__repr__:
+            self._source += f"{{value.{name}:d}}"
+        elif leaf is not None:
+            self._scope[f"leaf_{name}"] = leaf
+            self._source += f"{{leaf_{name}(value.{name})}}"
+
+    def made(self) -> Leaf:
+        """The function for what was added since the last one."""
+        text: Leaf = eval(f"lambda value: f'{self._source}'", self._scope)
+        self._source, self._scope = "", {}
+        return text
 
 
 def _field(field: Field) -> tuple[Leaf | None, Write | None]:
@@ -154,8 +178,13 @@ def _leaf(wire_type: Any) -> Leaf:
     if name == "bool":
         return lambda value: "true" if value else "false"
     if name == "uuid":
-        return lambda value: "null" if value is None else f'"{value}"'
+        return _uuid
     return _float if name == "float64" else int.__repr__
+
+
+@lru_cache(maxsize=1024)
+def _uuid(value: UUID | None) -> str:
+    return "null" if value is None else f'"{value}"'
 
 
 def _float(value: float) -> str:
@@ -198,29 +227,65 @@ TIMESTAMP_TYPES: Final = {
 }
 
 
-def records_text(records: Sequence[Record], base_offset: int) -> str:
-    """Records with commas between. base_offset: what their offsets count from."""
-    parts: list[str] = []
-    add = parts.append
-    # What nearly all are is looked at first and in place: this is where the time goes.
-    for offset, timestamp, key, value, headers in records:
-        if value is not None and value.isascii() and len(value) <= TEXT_SIZE_MAX:
-            data = quoted_ascii(value.decode())
-        else:
-            data = text_or_bytes(value)
-        if key is None:
-            name = "null"
-        elif key.isascii() and len(key) <= TEXT_SIZE_MAX:
-            name = quoted_ascii(key.decode())
-        else:
-            name = text_or_bytes(key)
-        more = f"[{', '.join([_header(*header) for header in headers])}]" if headers else "[]"
-        add(
-            f'{{"offset_delta": {offset - base_offset}, "timestamp": {timestamp}, '
-            f'"key": {name}, "value": {data}, "headers": {more}}}'
-        )
-    return ", ".join(parts)
+def record_texts(records: Sequence[Record], base_offset: int) -> list[str]:
+    """Each record behind a comma. base_offset: what their offsets count from."""
+    if not records:
+        return []
+    offsets, timestamps, keys, values, headers = zip(*records, strict=True)
+    more = map(_headers_text, headers) if any(headers) else repeat("[]")
+    plain_keys, plain = _plain_texts(keys), _plain_texts(values)
+    names = [f'"{key}"' for key in plain_keys] if plain_keys is not None else map(text_or_bytes, keys)
+    heads = _heads(offsets, base_offset)
+    if plain is not None:
+        return [
+            f'{head}{timestamp}, "key": {key}, "value": "{value}", "headers": {header}}}'
+            for head, timestamp, key, value, header in zip(heads, timestamps, names, plain, more, strict=False)
+        ]
+    texts = map(text_or_bytes, values)
+    return [
+        f'{head}{timestamp}, "key": {key}, "value": {value}, "headers": {header}}}'
+        for head, timestamp, key, value, header in zip(heads, timestamps, names, texts, more, strict=False)
+    ]
 
 
-def _header(name: str, value: bytes | None) -> str:
-    return f"[{quoted(name)}, {text_or_bytes(value)}]"
+def _heads(offsets: Sequence[int], base_offset: int) -> Sequence[str]:
+    """The beginning of each record; taken from a table where the offsets are those that a producer gives."""
+    count = len(offsets)
+    if count <= len(HEADS) and offsets == tuple(range(base_offset, base_offset + count)):
+        return HEADS[:count]
+    return [_head_text(offset - base_offset) for offset in offsets]
+
+
+def _head_text(delta: int) -> str:
+    return f', {{"offset_delta": {delta}, "timestamp": '
+
+
+HEADS: Final = tuple(map(_head_text, range(1024)))
+
+
+def _plain_texts(data: Sequence[bytes | None]) -> list[str] | None:
+    """`text_or_bytes` of each, without the quotes around it, if all are printable ASCII, as they mostly are; else None.
+
+    Half the time of one by one: this is where the time goes. Each step here is a pass over all the bytes.
+    """
+    try:
+        together = END.join(data)  # type: ignore[arg-type]
+    except TypeError:  # there is a null
+        return None
+    if len(together) > TEXT_SIZE_MAX or together.count(END) != len(data) - 1 or together.translate(PLAIN) != together:
+        return None
+    text = together.decode("ascii")
+    if "\\" in text:
+        text = text.replace("\\", "\\\\")
+    if '"' in text:
+        text = text.replace('"', '\\"')
+    return text.split("\0")
+
+
+END: Final = b"\0"
+PLAIN: Final = bytes(byte if 32 <= byte < 127 or byte == 0 else 32 for byte in range(256))
+"""Changes what is not printable ASCII, for which JSON needs more than a backslash, but for END."""
+
+
+def _headers_text(headers: Sequence[Header]) -> str:
+    return f"[{', '.join([f'[{quoted(name)}, {text_or_bytes(value)}]' for name, value in headers])}]"

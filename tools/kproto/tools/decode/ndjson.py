@@ -7,10 +7,11 @@ line_frame.py, which makes frames of lines again.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Final
 
 from kproto.tools.decode.conversation import SASL_TOKEN
-from kproto.tools.decode.json_text import batch_head, bytes_text, message_writer, quoted, records_text
+from kproto.tools.decode.json_text import batch_head, bytes_text, message_writer, quoted, record_texts
 from kproto.tools.decode.log_segments import RawBatch
 from kproto.tools.decode.model import DecodedFrame, Finding
 from kproto.tools.decode.records_view import (
@@ -31,6 +32,8 @@ FORMAT_VERSION: Final = 1
 WRITTEN_SIZE: Final = 1 << 20  # bytes of keys and values that are written at a time
 COMPRESSED: Final = 7  # of a batch's attributes: the codec
 RECORD_TEXT_SIZE: Final = 80  # characters of a record beside key and value
+CLIENT_ID_AT: Final = 10  # in a request, behind its length
+CORRELATION_ID_SIZE: Final = 4
 CUT_ANSWERS: Final = frozenset({ApiKey.FETCH, ApiKey.SHARE_FETCH})
 """Brokers may cut the last batch in answers of these APIs."""
 
@@ -65,7 +68,8 @@ class NdjsonWriter:
             out.append(', "topics": {' + ", ".join(names) + "}")
         if self._raw and not decoded.frame.bare:
             out.append(', "raw": ' + bytes_text(decoded.frame.data))
-        out.append(', "findings": [' + ", ".join(map(finding_text, decoded.findings)) + "]}\n")
+        found = ", ".join(map(finding_text, decoded.findings)) if decoded.findings else ""
+        out.append(f', "findings": [{found}]}}\n')
         self._write("".join(out))
 
     def end(self) -> None:
@@ -128,10 +132,11 @@ class NdjsonWriter:
             return
         out.append('"records": [')
         base = view.records[0].offset if view.records and view.batch.magic < 2 else view.batch.base_offset
-        between = ""
         for start, stop in _portions(view, view.records):
-            out += (between, records_text(view.records[start:stop], base))
-            between = ", "
+            first = len(out)
+            out += record_texts(view.records[start:stop], base)
+            if not start and stop:
+                out[first] = out[first].removeprefix(", ")
             if stop < len(view.records):
                 self._write("".join(out))
                 out.clear()
@@ -171,25 +176,31 @@ def _clean(text: str) -> str:
 
 def _head(decoded: DecodedFrame) -> str:
     frame = decoded.frame
-    capture = frame.bare and not frame.conn
-    time = "null" if capture else f"{frame.time_ns // 1_000_000_000}.{frame.time_ns % 1_000_000_000:09}"
-    ends = (
-        '"conn": null, "client": null, "broker": null'
-        if capture
-        else f'"conn": {frame.conn}, "client": {quoted(frame.client)}, "broker": {quoted(frame.broker)}'
-    )
+    time = f"{frame.time_ns // 1_000_000_000}.{frame.time_ns % 1_000_000_000:09}"
+    ends = _ends(frame.conn, frame.client, frame.broker)
     if frame.bare:
+        if not frame.conn:
+            time, ends = "null", '"conn": null, "client": null, "broker": null'
         return (
             f'{{"frame": null, "time": {time}, {ends}, "direction": null, "api": null, "api_key": null, '
             '"version": null, "correlation_id": null, "size": null, '
         )
+    api = _api(decoded.api, decoded.api_key, decoded.version)
     return (
         f'{{"frame": {frame.number}, "time": {time}, {ends}, '
-        f'"direction": {REQUEST if frame.request else RESPONSE}, '
-        f'"api": {_string(decoded.api)}, "api_key": {_number(decoded.api_key)}, '
-        f'"version": {_number(decoded.version)}, "correlation_id": {_number(decoded.correlation_id)}, '
-        f"{_of_direction(decoded)}"
+        f'"direction": {REQUEST if frame.request else RESPONSE}, {api}, '
+        f'"correlation_id": {_number(decoded.correlation_id)}, {_of_direction(decoded)}'
     )
+
+
+@lru_cache(maxsize=1024)
+def _ends(conn: int, client: str, broker: str) -> str:
+    return f'"conn": {conn}, "client": {quoted(client)}, "broker": {quoted(broker)}'
+
+
+@lru_cache(maxsize=1024)
+def _api(name: str | None, key: int | None, version: int | None) -> str:
+    return f'"api": {_string(name)}, "api_key": {_number(key)}, "version": {_number(version)}'
 
 
 REQUEST: Final = '"request"'
@@ -210,8 +221,11 @@ def _tags(decoded: DecodedFrame) -> str:
         return ""
     if not decoded.frame.request and decoded.api_key == ApiKey.API_VERSIONS:
         return ""
-    header: RequestHeader | ResponseHeader
     data = decoded.frame.data
+    at = CLIENT_ID_AT + len((decoded.client_id or "").encode()) if decoded.frame.request else CORRELATION_ID_SIZE
+    if data[at : at + 1] == b"\0":  # no tags
+        return ""
+    header: RequestHeader | ResponseHeader
     try:
         if decoded.frame.request:
             header, _ = RequestHeader.decode_prefix(data, 2)

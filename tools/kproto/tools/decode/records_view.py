@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from copy import copy
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from kproto.tools.decode.model import Finding
 from kproto.wire import BadCrc, DecodeError, EncodeError, Struct
@@ -34,8 +34,7 @@ COMPRESSED: Final = 7  # of them: the codec
 LEGACY_OVERHEAD: Final = 12  # offset and size of a message
 
 
-@dataclass(frozen=True, slots=True)
-class RecordsField:
+class RecordsField(NamedTuple):
     """A field with records. path: `topic_data[0].partition_data[1].records`; data: its bytes, None for null."""
 
     path: str
@@ -166,7 +165,9 @@ def _finding(code: str, path: str, error: DecodeError) -> Finding:
 
 def records_fields(message: Struct) -> Iterator[RecordsField]:
     """The fields with records of a message, nested ones too, in the order of its fields."""
-    return _found(message, _plan(type(message)), "")
+    found: list[RecordsField] = []
+    _collect(message, _plan(type(message)), "", found)
+    return iter(found)
 
 
 def has_records(cls: type[Struct]) -> bool:
@@ -190,16 +191,15 @@ def _plan(cls: type[Struct]) -> Plan:
     return own, tuple(ways)
 
 
-def _found(value: Any, plan: Plan, path: str) -> Iterator[RecordsField]:
+def _collect(value: Any, plan: Plan, path: str, found: list[RecordsField]) -> None:
     own, ways = plan
-    for name in own:
-        yield RecordsField(f"{path}{name}", getattr(value, name))
+    found += [RecordsField(f"{path}{name}", getattr(value, name)) for name in own]
     for name, is_array, way in ways:
         inner = getattr(value, name)
         if inner is None:
             continue
         if not is_array:
-            yield from _found(inner, way, f"{path}{name}.")
+            _collect(inner, way, f"{path}{name}.", found)
             continue
         for index, element in enumerate(inner):
-            yield from _found(element, way, f"{path}{name}[{index}].")
+            _collect(element, way, f"{path}{name}[{index}].", found)

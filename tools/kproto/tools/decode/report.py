@@ -105,7 +105,7 @@ class Report:
 
     def _response(self, decoded: DecodedFrame, frame: Frame, noted: bool) -> None:
         message = decoded.message
-        error = 0 if message is None else next(error_codes(message), 0)
+        error = 0 if message is None else next(iter(error_codes(message)), 0)
         if decoded.latency_ms is not None:
             trend = self._produce if decoded.api_key == ApiKey.PRODUCE else self._others
             trend.add(frame.time_ns, max(0, round(decoded.latency_ms * 1000)), bool(error))

@@ -7,23 +7,27 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple
-
-from rich.console import Console
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from kproto.tools.decode.message_errors import error_codes, error_name
 from kproto.tools.decode.model import DecodedFrame, Frame
 from kproto.tools.decode.produced import Produced, produced, topic_name
-from kproto.tools.decode.stats_view import StatsFacts, render_stats, stats_dict
+from kproto.tools.decode.records_view import has_records
 from kproto.tools.decode.tally import CODEC_BITS, OTHERS, Tally, count_in
 from kproto.wire import ApiKey, DecodeError, ProduceRequest
 from kproto.wire.records import RECORD_BATCH_OVERHEAD, Compression, RecordBatch
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from kproto.tools.decode.stats_view import StatsFacts
 
 __all__ = ["Stats"]
 
 CELLS_MAX: Final = 2_048  # of API, broker and client: some 20 MB
 TOPICS_MAX: Final = 1_024
 ERRORS_MAX: Final = 512
+APIS_MAX: Final = 128  # of a connection, whose cells are at hand
 CONNECTIONS_MAX: Final = 65_536  # open at a time, of which depth and client are known
 NO_CLIENT: Final = "(no client id)"
 SAMPLED_FIRST: Final = 16  # batches of each codec, and then every
@@ -38,23 +42,27 @@ class _Key(NamedTuple):
 
 
 class _Connection:
-    """depth: requests whose answer is due; client: id, as the last request said it."""
+    """depth: requests whose answer is due; client: id, as the last request said it; cells: of that, by API."""
 
-    __slots__ = ("client", "depth")
+    __slots__ = ("cells", "client", "depth")
 
     def __init__(self) -> None:
         self.client = NO_CLIENT
         self.depth = 0
+        self.cells: dict[str, Tally] = {}
 
 
 class Stats:
     """Add frames in capture order, then `end`. Not thread-safe. Raises nothing, whatever the frames say.
 
-    bad_batches: of Produce requests, those with a wrong checksum, and those that cannot be read.
+    check: called with frames of which a batch is not whole, and with answers that carry records: it finds out what is
+    wrong with them. Without, somebody else does so. bad_batches: of Produce requests, those with a wrong checksum, and
+    those that cannot be read.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, check: Callable[[DecodedFrame], object] | None = None) -> None:
         self.bad_batches = 0
+        self._check = check
         self._cells: dict[_Key, Tally] = {}
         self._connections: dict[int, _Connection] = {}
         self._topics: dict[str, Tally] = {}
@@ -73,13 +81,17 @@ class Stats:
     def add(self, decoded: DecodedFrame) -> None:
         """The next frame; findings of a bare one count."""
         frame = decoded.frame
-        for finding in {*frame.findings, *decoded.findings}:
-            if not finding.notice:
-                count_in(self._findings, finding.code)
         if frame.bare:
             if frame.ended:
                 self._connections.pop(frame.conn, None)
-            return
+        else:
+            self._frame(decoded, frame)
+        if frame.findings or decoded.findings:
+            for finding in {*frame.findings, *decoded.findings}:
+                if not finding.notice:
+                    count_in(self._findings, finding.code)
+
+    def _frame(self, decoded: DecodedFrame, frame: Frame) -> None:
         self._frames += 1
         self._bytes += frame.size
         if self._from_ns is None or frame.time_ns < self._from_ns:
@@ -97,14 +109,20 @@ class Stats:
 
     def render(self, console: Console) -> None:
         """Print tables and bars."""
+        from kproto.tools.decode.stats_view import render_stats
+
         render_stats(self.facts(), console)
 
     def to_dict(self) -> dict[str, Any]:
         """The same for programs; see `stats_dict`."""
+        from kproto.tools.decode.stats_view import stats_dict
+
         return stats_dict(self.facts())
 
     def facts(self) -> StatsFacts:
         """So far; tallies are by name, the greatest first."""
+        from kproto.tools.decode.stats_view import StatsFacts  # with rich, which takes a while
+
         span_ns = 0 if self._from_ns is None else self._to_ns - self._from_ns
         return StatsFacts(
             frames=self._frames,
@@ -133,6 +151,15 @@ class Stats:
             self._seen_connections += 1
         return found
 
+    def _cell_of(self, connection: _Connection, api: str, broker: str) -> Tally:
+        """The one of its client."""
+        cell = connection.cells.get(api)
+        if cell is None:
+            cell = self._cell(api, broker, connection.client)
+            if len(connection.cells) < APIS_MAX:
+                connection.cells[api] = cell
+        return cell
+
     def _cell(self, api: str, broker: str, client: str) -> Tally:
         key = _Key(api, broker, client)
         found = self._cells.get(key)
@@ -146,16 +173,22 @@ class Stats:
 
     def _request(self, decoded: DecodedFrame, frame: Frame) -> None:
         connection = self._connection(frame.conn)
-        connection.client = decoded.client_id or NO_CLIENT
-        cell = self._cell(_api(decoded), frame.broker, connection.client)
+        client = decoded.client_id or NO_CLIENT
+        if client != connection.client:
+            connection.client = client
+            connection.cells.clear()
+        cell = self._cell_of(connection, _api(decoded), frame.broker)
         cell.requests += 1
         cell.request_bytes += frame.size
         if decoded.version is not None:
             count_in(cell.versions, str(decoded.version))
         message = decoded.message
         if isinstance(message, ProduceRequest):
+            before = self.bad_batches
             for each in produced(message):
                 self._batch(each, cell, decoded)
+            if self._check is not None and self.bad_batches > before:
+                self._check(decoded)
             if message.acks == 0:
                 return
         connection.depth += 1
@@ -199,7 +232,8 @@ class Stats:
             connection.depth = max(0, connection.depth - 1)
         client = decoded.request.client_id or NO_CLIENT if decoded.request is not None else connection.client
         api = _api(decoded)
-        cell = self._cell(api, frame.broker, client)
+        same = client == connection.client
+        cell = self._cell_of(connection, api, frame.broker) if same else self._cell(api, frame.broker, client)
         cell.responses += 1
         cell.response_bytes += frame.size
         if decoded.latency_ms is not None:
@@ -213,6 +247,8 @@ class Stats:
         for code in error_codes(message):
             count_in(cell.errors, error_name(code))
             self._error(api, code, frame.number)
+        if self._check is not None and has_records(type(message)):
+            self._check(decoded)
 
     def _error(self, api: str, code: int, frame: int) -> None:
         """Count it, and remember the first and the last frame."""

@@ -19,6 +19,8 @@ __all__ = ["ConversationState", "Waiting", "slim"]
 WAITING_MAX: Final = 4_096  # requests of a connection; the oldest are forgotten
 KEPT_SIZE_MAX: Final = 1_024  # bytes of a request that is kept whole until its answer comes
 
+_new: Final = tuple.__new__  # half the time of calling the class
+
 
 @dataclass(slots=True)
 class Waiting:
@@ -81,7 +83,6 @@ def slim(asked: DecodedFrame) -> DecodedFrame:
     frame = asked.frame
     if frame.size <= KEPT_SIZE_MAX:
         return asked
-    small = Frame(frame.number, frame.time_ns, frame.conn, frame.client, frame.broker, True, b"", frame.size)
-    return DecodedFrame(
-        small, asked.api_key, asked.api, asked.version, asked.correlation_id, asked.client_id, topics=asked.topics
-    )
+    small = frame.number, frame.time_ns, frame.conn, frame.client, frame.broker, True, b"", frame.size, (), False, False
+    says = asked.api_key, asked.api, asked.version, asked.correlation_id, asked.client_id
+    return DecodedFrame(_new(Frame, small), *says, topics=asked.topics)
