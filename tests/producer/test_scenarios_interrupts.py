@@ -79,7 +79,7 @@ def test_in_a_flush(server):
             producer.send("orders", b"value", partition=0, on_delivery=lambda *_: heard.append(1))
             producer.flush()
 
-        at_each_place(producer, flush, least=100)
+        at_each_place(producer, flush, least=50)
     assert len(heard) == server.values("orders").count(b"value")
 
 

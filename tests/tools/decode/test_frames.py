@@ -275,8 +275,17 @@ def test_any_bytes_end_in_frames_or_findings(turns, opened):
     assert all(frame.findings or frame.ended for frame in frames if frame.bare)
 
 
+def counting_s():
+    """The time of 200,000 plain steps: 0.03 to 0.04 s on a machine that nobody else uses."""
+    begun, found = time.process_time(), {}
+    for number in range(200_000):
+        found[number & 1023] = number, str(number)
+    return time.process_time() - begun
+
+
 def test_hostile_bytes_take_less_than_a_second_per_megabyte():
-    """Zeros, headers without end, and noise; seconds of this process, not of the clock."""
+    """Zeros, headers without end, and noise; seconds of this process, not of the clock, on a machine that counts
+    plainly in the time of `pace`: machines differ, and one that is busy is slower."""
     noise = random.Random(7).randbytes(250_000)
     header = metadata(1)
     for stream in (
@@ -289,6 +298,8 @@ def test_hostile_bytes_take_less_than_a_second_per_megabyte():
         for opened in (True, False):
             talk = Talk().open() if opened else Talk()
             talk.ask(metadata(9) + stream if opened else b"\1" + stream).answer(stream)
+            pace = min(counting_s() for _ in range(3))
             begun = time.process_time()
             frames_of(talk.packets)
-            assert time.process_time() - begun < 2 * 0.5, (stream[:20], opened)
+            taken = time.process_time() - begun
+            assert taken < 2 * 0.5 * max(1, pace / 0.04), (stream[:20], opened)

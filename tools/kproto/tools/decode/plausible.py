@@ -32,6 +32,7 @@ CLIENT_ID_MAX: Final = 255
 API_KEY_MAX: Final = 1_000  # of an API that is not known yet
 VERSION_MAX: Final = 127  # that a client may try: 99 has been seen
 RETIRED_VERSION_MAX: Final = 10
+LAST_VERSIONS: Final = {int(api): api.last_version or RETIRED_VERSION_MAX for api in ApiKey}
 UNFINISHED_MAX: Final = 2 * 1024 * 1024  # bytes of a request that is believed though its end has not been seen
 IDS_MAX: Final = 256
 
@@ -51,20 +52,21 @@ def request_at(data: Bytes, at: int = 0, *, strict: bool = True, client_id: byte
     if len(data) - at < REQUEST_HEADER_SIZE:
         return None
     size, key, version, _, length = REQUEST_HEADER.unpack_from(data, at)
-    if not REQUEST_SIZE_MIN <= size <= FRAME_SIZE_MAX or not -1 <= length <= min(CLIENT_ID_MAX, size - 10):
+    if not REQUEST_SIZE_MIN <= size <= FRAME_SIZE_MAX or not -1 <= length <= CLIENT_ID_MAX or length > size - 10:
         return False
     if strict:
-        api = ApiKey.of(key)
-        if not isinstance(api, ApiKey) or not 0 <= version <= (api.last_version or RETIRED_VERSION_MAX):
+        if not 0 <= version <= LAST_VERSIONS.get(key, -1):
             return False
     elif not 0 <= key <= API_KEY_MAX or not 0 <= version <= VERSION_MAX:
         return False
     at += REQUEST_HEADER_SIZE
-    name = bytes(data[at : at + max(length, 0)])
+    name = bytes(data[at : at + length]) if length > 0 else b""
     if client_id is not None and (length != len(client_id) or not client_id.startswith(name)):
         return False
     if len(name) < length:
         return None
+    if not name:
+        return True
     try:
         return name.decode().isprintable()
     except UnicodeDecodeError:
