@@ -1054,6 +1054,36 @@ def test_what_can_be_read_while_somebody_is_inside_calls_the_loop_once(run, monk
     run(scenario())
 
 
+def test_one_nap_is_taken_at_a_time_however_often_the_loop_is_called(run, monkeypatch):
+    async def scenario():
+        world = World()
+        later = []
+        monkeypatch.setattr(world.driver._loop, "call_later", lambda *arguments: later.append(arguments), raising=False)
+        help_always(world.driver)
+        for _ in range(3):
+            world.driver._look()
+        monkeypatch.undo()
+        assert len(later) == 1
+        world.driver.close()
+
+    run(scenario())
+
+
+def test_who_stops_driving_leaves_the_loop_to_those_who_still_wait(run, monkeypatch):
+    async def scenario():
+        world = World()
+        driver, woken = world.driver, []
+        monkeypatch.setattr(driver, "wake", lambda: woken.append(driver._driven_ns))
+        for awaited, expected in ((1, []), (2, [0])):
+            driver.awaited, driver._driven_ns = awaited, 1
+            driver.drive(lambda: True, END_OF_TIME_S)
+            assert woken == expected
+        driver.awaited = 0
+        driver.close()
+
+    run(scenario())
+
+
 def test_while_somebody_is_inside_it_waits_for_nothing(run, monkeypatch):
     async def scenario():
         world = World()
