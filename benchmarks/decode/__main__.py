@@ -33,7 +33,7 @@ LINE_MAX: Final = 200  # characters of a line in a pipe
 MIB: Final = 1 << 20
 NOTE: Final = """\
 MB/s: MB of the capture for each second of the processor, medians and ranges. tshark: -T fields beside --stats, -T json
-beside ndjson. Produce of version 8, the last whose records tshark 4.0 reads."""
+beside ndjson. Produce is of version 8, the last whose records tshark 4.0 reads: of version 9 it shows the header."""
 
 
 def show(found: Sequence[Measured], peer: str | None, console: Console) -> None:

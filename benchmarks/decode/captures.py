@@ -40,7 +40,11 @@ class CaptureKind:
     version: int = VERSION
 
 
-CAPTURES: Final = (CaptureKind("loopback, 64 KiB", 65_483), CaptureKind("Ethernet, 1,460 B", 1_460))
+CAPTURES: Final = (
+    CaptureKind("loopback, 64 KiB", 65_483),
+    CaptureKind("Ethernet, 1,460 B", 1_460),
+    CaptureKind("loopback, Produce 9", 65_483, version=9),
+)
 
 
 def write_capture(path: Path, kind: CaptureKind, size: int) -> int:

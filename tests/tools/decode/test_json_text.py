@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kproto.tools.decode.json_text import batch_head, bytes_text, message_writer, quoted, record_texts, text_or_bytes
+from kproto.tools.decode.json_text import batch_head, bytes_text, message_writer, quoted, text_or_bytes
 from kproto.tools.decode.records_view import RecordsField, RecordsReader
 from kproto.wire import REQUESTS, MetadataResponse, SaslAuthenticateRequest, Struct
 from kproto.wire.field import field
-from kproto.wire.records import Record, RecordBatchBuilder
+from kproto.wire.records import RecordBatchBuilder
 from kproto.wire.strategies import messages
 from kproto.wire.wire_type import Array, Boolean, Bytes, Float64, Int32
 
@@ -103,48 +103,6 @@ def test_secrets_that_were_overwritten_are_sizes():
     assert text_of(SaslAuthenticateRequest(auth_bytes=b"***"), context)["auth_bytes"] == {"base64": "Kioq"}
     context.redacted = True
     assert text_of(SaslAuthenticateRequest(auth_bytes=b"***"), context)["auth_bytes"] == {"redacted": 3}
-
-
-ASCII = st.text(st.sampled_from('ab \\"\n\x7f'), max_size=6).map(str.encode)
-
-
-@given(st.lists(st.tuples(st.none() | ASCII, ASCII)))
-def test_plain_texts_in_one_go_are_those_one_by_one(pairs):
-    """The very characters, not just the same JSON."""
-    for rows in (pairs, [(None, value) for _, value in pairs], [(b"k", value.strip(b"\n\x7f")) for _, value in pairs]):
-        records = [Record(offset, 5, *row, ()) for offset, row in enumerate(rows)]
-        expected = [
-            f'{{"offset_delta": {offset}, "timestamp": 5, "key": {text_or_bytes(key)}, '
-            f'"value": {text_or_bytes(value)}, "headers": []}}'
-            for offset, (key, value) in enumerate(rows)
-        ]
-        assert record_texts(records, 0) == [f", {each}" for each in expected]
-
-
-@given(
-    st.lists(
-        st.tuples(
-            st.integers(0, 2**40),
-            st.integers(-1, 2**40),
-            st.none() | st.binary(max_size=20) | st.text(max_size=20).map(lambda text: text.encode("utf-8", "replace")),
-            st.none() | st.binary(max_size=20) | ASCII,
-            st.lists(st.tuples(st.text(st.characters(codec="utf-8"), max_size=5), st.none() | st.binary(max_size=5))),
-        )
-    )
-)
-def test_records_fast_and_slow_are_the_same(rows):
-    records = [Record(*row[:4], tuple(row[4])) for row in rows]
-    slow = [
-        {
-            "offset_delta": record.offset - 7,
-            "timestamp": record.timestamp,
-            "key": json.loads(text_or_bytes(record.key)),
-            "value": json.loads(text_or_bytes(record.value)),
-            "headers": [[name, json.loads(text_or_bytes(value))] for name, value in record.headers],
-        }
-        for record in records
-    ]
-    assert json.loads("[" + "".join(record_texts(records, 7)).removeprefix(", ") + "]") == slow
 
 
 def test_attributes_are_told_where_nothing_else_tells_them():

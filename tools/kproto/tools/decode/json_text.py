@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import math
 from binascii import b2a_base64
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import lru_cache
-from itertools import repeat
 from json import encoder
 from typing import Any, Final, Protocol
 from uuid import UUID
@@ -17,15 +16,15 @@ from uuid import UUID
 from kproto.tools.decode.records_view import BatchView
 from kproto.wire import Struct
 from kproto.wire.field import Field, element_struct
-from kproto.wire.records import Compression, Header, LegacyBatch, Record, TimestampType
+from kproto.wire.records import Compression, LegacyBatch, TimestampType
 from kproto.wire.wire_type import Array, LengthPrefixedType
 
-__all__ = ["MessageContext", "batch_head", "bytes_text", "message_writer", "quoted", "record_texts", "text_or_bytes"]
+__all__ = ["MessageContext", "batch_head", "bytes_text", "message_writer", "quoted", "text_or_bytes"]
 
 quoted: Final[Callable[[str], str]] = encoder.encode_basestring
 """A text as JSON writes it, in quotes; letters of all languages stay as they are."""
 quoted_ascii: Final[Callable[[str], str]] = encoder.encode_basestring_ascii
-"""The same for ASCII, three times as fast."""
+"""The same for ASCII, faster."""
 TEXT_SIZE_MAX: Final = 1 << 20  # bytes: a longer key or value stands as base64, which cannot grow to six times its size
 KNOWN_ATTRIBUTES: Final = 0x3F  # bits that the other fields tell: codec, timestamp type, transactional, control
 
@@ -225,67 +224,3 @@ TIMESTAMP_TYPES: Final = {
     TimestampType.CREATE_TIME: '"create_time"',
     TimestampType.LOG_APPEND_TIME: '"log_append_time"',
 }
-
-
-def record_texts(records: Sequence[Record], base_offset: int) -> list[str]:
-    """Each record behind a comma. base_offset: what their offsets count from."""
-    if not records:
-        return []
-    offsets, timestamps, keys, values, headers = zip(*records, strict=True)
-    more = map(_headers_text, headers) if any(headers) else repeat("[]")
-    plain_keys, plain = _plain_texts(keys), _plain_texts(values)
-    names = [f'"{key}"' for key in plain_keys] if plain_keys is not None else map(text_or_bytes, keys)
-    heads = _heads(offsets, base_offset)
-    if plain is not None:
-        return [
-            f'{head}{timestamp}, "key": {key}, "value": "{value}", "headers": {header}}}'
-            for head, timestamp, key, value, header in zip(heads, timestamps, names, plain, more, strict=False)
-        ]
-    texts = map(text_or_bytes, values)
-    return [
-        f'{head}{timestamp}, "key": {key}, "value": {value}, "headers": {header}}}'
-        for head, timestamp, key, value, header in zip(heads, timestamps, names, texts, more, strict=False)
-    ]
-
-
-def _heads(offsets: Sequence[int], base_offset: int) -> Sequence[str]:
-    """The beginning of each record; taken from a table where the offsets are those that a producer gives."""
-    count = len(offsets)
-    if count <= len(HEADS) and offsets == tuple(range(base_offset, base_offset + count)):
-        return HEADS[:count]
-    return [_head_text(offset - base_offset) for offset in offsets]
-
-
-def _head_text(delta: int) -> str:
-    return f', {{"offset_delta": {delta}, "timestamp": '
-
-
-HEADS: Final = tuple(map(_head_text, range(1024)))
-
-
-def _plain_texts(data: Sequence[bytes | None]) -> list[str] | None:
-    """`text_or_bytes` of each, without the quotes around it, if all are printable ASCII, as they mostly are; else None.
-
-    Half the time of one by one: this is where the time goes. Each step here is a pass over all the bytes.
-    """
-    try:
-        together = END.join(data)  # type: ignore[arg-type]
-    except TypeError:  # there is a null
-        return None
-    if len(together) > TEXT_SIZE_MAX or together.count(END) != len(data) - 1 or together.translate(PLAIN) != together:
-        return None
-    text = together.decode("ascii")
-    if "\\" in text:
-        text = text.replace("\\", "\\\\")
-    if '"' in text:
-        text = text.replace('"', '\\"')
-    return text.split("\0")
-
-
-END: Final = b"\0"
-PLAIN: Final = bytes(byte if 32 <= byte < 127 or byte == 0 else 32 for byte in range(256))
-"""Changes what is not printable ASCII, for which JSON needs more than a backslash, but for END."""
-
-
-def _headers_text(headers: Sequence[Header]) -> str:
-    return f"[{', '.join([f'[{quoted(name)}, {text_or_bytes(value)}]' for name, value in headers])}]"

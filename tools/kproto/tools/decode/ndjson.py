@@ -11,9 +11,10 @@ from functools import lru_cache
 from typing import Final
 
 from kproto.tools.decode.conversation import SASL_TOKEN
-from kproto.tools.decode.json_text import batch_head, bytes_text, message_writer, quoted, record_texts
+from kproto.tools.decode.json_text import batch_head, bytes_text, message_writer, quoted
 from kproto.tools.decode.log_segments import RawBatch
 from kproto.tools.decode.model import DecodedFrame, Finding
+from kproto.tools.decode.record_text import records_text
 from kproto.tools.decode.records_view import (
     Allowance,
     BatchView,
@@ -133,10 +134,8 @@ class NdjsonWriter:
         out.append('"records": [')
         base = view.records[0].offset if view.records and view.batch.magic < 2 else view.batch.base_offset
         for start, stop in _portions(view, view.records):
-            first = len(out)
-            out += record_texts(view.records[start:stop], base)
-            if not start and stop:
-                out[first] = out[first].removeprefix(", ")
+            text = records_text(view.records[start:stop], base)
+            out.append(text if start else text[2:])  # without the comma
             if stop < len(view.records):
                 self._write("".join(out))
                 out.clear()
