@@ -59,7 +59,7 @@ def _all_at_once(records: Sequence[Record], base_offset: int) -> str | None:
         plain = b"".join(values if null_keys else keys + values)
     except TypeError:  # there is a null
         return None
-    if len(plain) > TEXT_SIZE_MAX or False:
+    if len(plain) > TEXT_SIZE_MAX or plain.translate(PLAIN) != plain:
         return None
     heads, times = _heads(offsets, base_offset), _times(timestamps)
     if null_keys:
