@@ -93,7 +93,7 @@ def read_by_kproto(data: bytes) -> Iterable[Any]:
 
 def read_raw_by_kproto(data: bytes) -> Iterable[RawRecord]:
     """RawRecord: the headers are decoded when they are asked for."""
-    return chain.from_iterable(batch.raw_records() for batch in read_record_batches(data))  # type: ignore[union-attr]  # v2
+    return chain.from_iterable(batch.raw_records() for batch in read_record_batches(data))  # type: ignore[union-attr]  # all are v2
 
 
 def read_by_kafka_python(data: bytes) -> Iterable[Any]:

@@ -12,6 +12,7 @@ Delays of faults are real ones: keep them short.
 from __future__ import annotations
 
 import asyncio
+import select
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial, wraps
 from typing import Any
@@ -23,7 +24,7 @@ from kproto.client.driver import monotonic_ms
 from kproto.tools.judge import Fault, FaultPoint, JudgeBroker, JudgeCluster, Node
 from kproto.wire import ApiKey
 
-__all__ = ["JudgeInLoop", "at_rest", "on_each_loop", "on_loop", "run_on", "turns", "until"]
+__all__ = ["JudgeInLoop", "at_rest", "await_bytes", "on_each_loop", "on_loop", "pass_by", "run_on", "turns", "until"]
 
 SECONDS = 20  # that a test waits for what has to happen
 HOST = "127.0.0.1"
@@ -79,7 +80,19 @@ async def turns(times: int = 10) -> None:
 async def until(condition: Callable[[], object]) -> None:
     """Let the loop go round until it holds."""
     while not condition():
-        await asyncio.sleep(0.001)
+        await asyncio.sleep(0)
+
+
+def await_bytes(producer: Any, seconds: float) -> None:
+    """Until an answer can be read, or so long, without the loop."""
+    select.select([link.socket for link in producer._running.driver._links.values()], [], [], seconds)
+
+
+async def pass_by(producer: Any, times: int = 5) -> None:
+    """So many passes: what may leave has left, and what the judge answers at once is there."""
+    for _ in range(times):
+        producer._running.driver.run_pass()
+        await turns()
 
 
 def at_rest(producer: Any) -> None:

@@ -8,7 +8,17 @@ from contextlib import suppress
 from dataclasses import replace
 
 import pytest
-from producer.judge_in_loop import JudgeInLoop, at_rest, on_each_loop, on_loop, run_on, turns, until
+from producer.judge_in_loop import (
+    JudgeInLoop,
+    at_rest,
+    await_bytes,
+    on_each_loop,
+    on_loop,
+    pass_by,
+    run_on,
+    turns,
+    until,
+)
 from producer.judged_loopback import JudgedLoopback
 
 from kproto.client import KafkaTimeoutError
@@ -196,7 +206,7 @@ async def test_try_enqueue_without_metadata_raises_and_asks_for_it():
             producer.try_enqueue("orders", b"value")
         delivery = None
         while delivery is None:
-            await asyncio.sleep(0.001)
+            await turns(1)
             try:
                 delivery = producer.try_enqueue("orders", b"value")
             except KafkaTimeoutError:
@@ -257,13 +267,13 @@ async def test_ready_7_while_somebody_waits_for_room_nothing_lingers():
         await producer.wait_ready()
         await producer.partitions_for("orders")
         sent = await producer.enqueue("orders", HALF)
-        await asyncio.sleep(0.01)
+        await pass_by(producer)
         assert not sent.done()
         waiting = asyncio.ensure_future(producer.enqueue("orders", HALF))
         async with asyncio.timeout(5):  # some other pass would come after 10 s
             await until(sent.done)
         last = await waiting
-        await asyncio.sleep(0.01)
+        await pass_by(producer)
         assert not last.done(), "it lingers again"
         await producer.flush()
         at_rest(producer)
@@ -292,7 +302,7 @@ async def test_try_enqueue_without_room_raises_at_once_but_reads_the_answers_fir
             sent = fill(producer)
             deadline_s = time.monotonic() + 20
             while not sent[0].done() and time.monotonic() < deadline_s:
-                time.sleep(0.001)
+                await_bytes(producer, 0.001)
                 with suppress(BufferFullError):
                     sent.append(producer.try_enqueue("orders", HALF))
             assert sent[0].done()

@@ -7,7 +7,7 @@ import gc
 from functools import partial
 
 import pytest
-from producer.judge_in_loop import JudgeInLoop, at_rest, on_each_loop, on_loop, run_on, turns, until
+from producer.judge_in_loop import JudgeInLoop, at_rest, on_each_loop, on_loop, pass_by, run_on, turns, until
 
 from kproto.client import KafkaTimeoutError
 from kproto.client.errors import ConfigError
@@ -257,7 +257,7 @@ async def test_flush_1_all_that_was_accepted_before_has_ended_and_its_callbacks_
         assert all(delivery.done() for delivery in sent) and len(heard) == 30
         await producer.flush()
         later = await producer.enqueue("orders", b"later")
-        await asyncio.sleep(0.01)
+        await pass_by(producer)
         assert not later.done(), "it lingers again"
         at_rest_but_for(producer, 1)
 

@@ -191,6 +191,9 @@ class AsyncEngine:
             raise copy(self._fatal)  # one for each who waits, or their tracebacks pile up
         return in_time
 
+    def _is_updated_since(self, version: int) -> bool:
+        return self.engine.network.metadata.update_version > version
+
     async def topic(self, name: str, partition: int | None, limit_ms: int) -> TopicQueues:
         """Ask until the cluster has the topic, and the partition. Raises what `send` raises."""
         engine = self.engine
@@ -198,7 +201,7 @@ class AsyncEngine:
         while True:
             asked = self.ask_for_topic(name)
             in_time = await self._wait_for_cluster(
-                lambda asked=asked: engine.network.metadata.update_version > asked,  # type: ignore[misc]  # a lambda's default
+                partial(self._is_updated_since, asked),
                 max(0, deadline_ms - monotonic_ms()) / 1000,
             )
             engine.check_open()
