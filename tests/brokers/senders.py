@@ -21,7 +21,7 @@ import confluent_kafka
 import kafka
 from brokers.jars import classpath
 from brokers.log_dump import JAVA, tools_classpath
-from brokers.produced import Rec
+from brokers.produced import Rec, send_all
 
 from kproto.client.versions import ApiVersions
 from kproto.producer import Producer
@@ -207,18 +207,8 @@ def own(client_id: str, servers: str, plan: Plan) -> Offsets:
         with Producer(
             servers, client_id=client_id, compression_type=codec, linger_ms=LINGER_MS, batch_size=BATCH_SIZE
         ) as producer:
-            futures = [
-                producer.send(
-                    topic,
-                    each.value,
-                    each.key,
-                    partition=each.partition,
-                    timestamp_ms=each.timestamp_ms,
-                    headers=each.headers,
-                )
-                for each in records
-            ]
-        offsets[topic] = [future.result(0).offset for future in futures]
+            sent = send_all(producer, topic, records)
+        offsets[topic] = [future.result(0).offset for _, future in sent]
     return offsets
 
 

@@ -26,6 +26,7 @@ LENGTH: Final = Struct(">qi")  # base offset, then the length of what follows
 HEADER: Final = Struct(">qiibIhiqqqhii")
 MAGIC_AT: Final = 16
 CRC_COVERS_FROM: Final = 21
+COMPRESSION_MAX: Final = max(Compression)
 LENGTH_MIN: Final = RECORD_BATCH_OVERHEAD - LENGTH.size
 END_TXN: Final = Struct(">hi")
 CONTROL_KEY: Final = Struct(">hh")
@@ -97,7 +98,7 @@ class RecordBatch:
             self.base_sequence,
             self.count,
         ) = HEADER.unpack_from(data, offset)
-        if self.attributes & 7 > max(Compression):
+        if self.attributes & 7 > COMPRESSION_MAX:
             raise DecodeError(f"{path} attributes", offset + 21, "a codec of 0 to 4", str(self.attributes & 7))
         if self.count < 0:
             raise BadCount(f"{path} count", offset + 57, "0 records or more", str(self.count))
