@@ -6,6 +6,7 @@ A valid one becomes a class that works, any other raises DefinitionError, soon.
 from __future__ import annotations
 
 import json
+from copy import deepcopy
 from itertools import pairwise
 
 import pytest
@@ -98,7 +99,7 @@ def test_whatever_is_wrong_raises_only_definition_errors(fields, data):
     changed = json.loads(definition(*fields, apiKey=1))
     for _ in range(data.draw(st.integers(1, 2))):
         container, key = data.draw(st.sampled_from(list(places(changed))))
-        container[key] = data.draw(VALUES)
+        container[key] = deepcopy(data.draw(VALUES))  # or the second could be put into itself
     try:
         cls = Definitions({"Tidy": json.dumps(changed)})["Tidy"]
     except DefinitionError as error:
